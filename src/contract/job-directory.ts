@@ -1,0 +1,144 @@
+import { join } from 'node:path';
+import type { ContainerStatus } from '../kube/types.ts';
+import type { PodBundle } from './pod-bundle.ts';
+import type { PodEvent, SandboxState } from './pod-status.ts';
+
+/**
+ * What a sidecar and the runner of a job share: one directory per pod, 0700, on a file system that both see or shipped by the batch
+ * system. The sidecar writes `pod.json` before it submits and `stop.json` when the pod shall end; everything else is the runner's.
+ */
+export interface JobDirectory {
+  readonly root: string;
+  /** {@link JobSpec}, 0600. Written once, before the job is submitted. */
+  readonly spec: string;
+  /** {@link StopRequest}, 0600. Replaced atomically; the runner reads it on SIGTERM and on the channel's word. */
+  readonly stop: string;
+  /** Made atomically (`mkdir`) by the first runner; a second one for the same pod ends without starting anything. */
+  readonly claim: string;
+  /** One {@link RunnerRecord} per line, append-only, fsync'd; a torn last line is ignored. */
+  readonly events: string;
+  /** Volumes as the containers see them. */
+  readonly volumes: string;
+  /** The runner's own messages; never part of a container's log. */
+  readonly runnerLog: string;
+}
+
+export function jobDirectory(root: string): JobDirectory {
+  return {
+    root,
+    spec: join(root, 'pod.json'),
+    stop: join(root, 'stop.json'),
+    claim: join(root, 'claim'),
+    events: join(root, 'events.ndjson'),
+    volumes: join(root, 'volumes'),
+    runnerLog: join(root, 'runner.log'),
+  };
+}
+
+/**
+ * Log of one attempt of a container in the CRI format: `TIME STREAM TAG TEXT`, tag `P` for a part of a line, `F` for its end. Rotated files are
+ * `<attempt>.log.1` (newest) to `.4`.
+ *
+ * @see https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
+ */
+export function containerLogPath(directory: JobDirectory, container: string, attempt: number): string {
+  return join(directory.root, 'containers', container, `${attempt}.log`);
+}
+
+export const LOG_ROTATE_BYTES = 10 * 1024 * 1024;
+export const LOG_FILES = 5;
+
+export type RuntimeName = 'apptainer' | 'process';
+
+/** How images become containers at this site; part of the sidecar's configuration. */
+export interface RuntimeSettings {
+  readonly name: RuntimeName;
+  /** Path of the runtime's program; looked up in PATH when absent. */
+  readonly program?: string;
+  /** Options of the site put before ours, e.g. `--nv`. */
+  readonly options?: readonly string[];
+  /** First prefix that matches the image name wins: `{ "localhost/busybox": "/images/busybox.sif" }` also matches with a tag or digest behind. */
+  readonly imageMap?: Readonly<Record<string, string>>;
+  /** Put before an image name without scheme or leading slash; `docker://` unless given. */
+  readonly imagePrefix?: string;
+  /** Directory of pulled images. */
+  readonly imageCache?: string;
+}
+
+/** Where the runner reaches its sidecar. */
+export interface ChannelSettings {
+  /** `wss://host:port` or `unix:/path`; tried in order. The path of the request is `/channel/<uid>`. */
+  readonly endpoints: readonly string[];
+  /** SHA-256 of the sidecar's certificate in hex; the only certificate that is accepted. Absent for unix sockets. */
+  readonly fingerprint?: string;
+  /** Bearer token of this job alone. */
+  readonly token: string;
+}
+
+/** Everything a job needs; the whole input of `interlink runner`. Holds secrets: 0600. */
+export interface JobSpec {
+  readonly version: 1;
+  readonly bundle: PodBundle;
+  readonly runtime: RuntimeSettings;
+  readonly channel?: ChannelSettings;
+  /** Directory for scratch data on the worker (emptyDir); the job directory when absent. */
+  readonly scratch?: string;
+  /** Seconds from the runner's start until the batch system kills the job, when it is known. */
+  readonly timeLimitSeconds?: number;
+}
+
+export interface StopRequest {
+  /** Seconds between SIGTERM and SIGKILL, counted from `requestedAt`; 0 kills at once. */
+  readonly gracePeriodSeconds: number;
+  /** RFC 3339. */
+  readonly requestedAt: string;
+  /** For events and messages, e.g. `Deleted`, `TimeLimit`. */
+  readonly reason: string;
+}
+
+/** What the runner knows, whole; the last record in `events.ndjson` is the truth about the pod's containers. */
+export interface RunnerStatus {
+  readonly sandbox: SandboxState;
+  readonly nodeName: string;
+  readonly startTime: string;
+  readonly podIP?: string;
+  readonly phase?: 'Failed';
+  readonly reason?: string;
+  readonly message?: string;
+  readonly containers: readonly ContainerStatus[];
+  readonly initContainers: readonly ContainerStatus[];
+}
+
+/** One line of `events.ndjson` and one message of the live channel. */
+export interface RunnerRecord {
+  /** 1 for the first, then counting up without gaps; the same on both ways. */
+  readonly seq: number;
+  /** RFC 3339 with milliseconds. */
+  readonly time: string;
+  readonly status: RunnerStatus;
+  /** Events that came with this change. */
+  readonly events: readonly PodEvent[];
+}
+
+/**
+ * Messages on the live channel, one JSON text frame each, over a WebSocket that the runner opens to `/channel/<uid>` with
+ * `Authorization: Bearer <token>`. After (re)connecting the runner sends every record after the `seq` that `hello` names.
+ */
+export type RunnerMessage = { readonly type: 'record'; readonly record: RunnerRecord };
+
+export type SidecarMessage =
+  /** First message of the sidecar: the last record that it has. */
+  | { readonly type: 'hello'; readonly seq: number }
+  | { readonly type: 'stop'; readonly stop: StopRequest }
+  /**
+   * Asks the runner to open `/channel/<uid>/streams/<id>` with the same token and to serve `request` there: bytes of the answer in binary frames,
+   * then `{"error":…}` in a text frame if it failed, then close.
+   */
+  | { readonly type: 'stream'; readonly id: string; readonly request: StreamRequest };
+
+/** What can be asked of a runner; `logs` now, exec, attach, port-forward and volumes later. */
+export type StreamRequest = {
+  readonly kind: 'logs';
+  readonly container: string;
+  readonly options: import('./sidecar.ts').LogOptions;
+};

@@ -1,0 +1,106 @@
+import type { Writable } from 'node:stream';
+import type { RuntimeName } from '../contract/job-directory.ts';
+
+export interface Mount {
+  /** Absolute path on the worker; a file or a directory that exists. */
+  readonly source: string;
+  /** Absolute path in the container; made by the runtime where it does not exist, never on the host. */
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** Pod and container security contexts, merged; absent means the image's or the runtime's own choice. */
+export interface ContainerSecurity {
+  readonly runAsUser?: number;
+  readonly runAsGroup?: number;
+  readonly runAsNonRoot?: boolean;
+  readonly supplementalGroups?: readonly number[];
+  readonly fsGroup?: number;
+  readonly readOnlyRootFilesystem?: boolean;
+  readonly privileged?: boolean;
+  readonly allowPrivilegeEscalation?: boolean;
+  readonly addCapabilities?: readonly string[];
+  readonly dropCapabilities?: readonly string[];
+}
+
+/** One container to start, everything resolved; the runtime adds nothing of the pod's meaning. */
+export interface ContainerPlan {
+  /** Unique in the pod; names files. */
+  readonly name: string;
+  readonly attempt: number;
+  /** `command` of the spec after `$(VAR)` expansion; replaces the image's ENTRYPOINT and CMD. */
+  readonly command?: readonly string[];
+  /** `args` of the spec after expansion; replaces the image's CMD. */
+  readonly args?: readonly string[];
+  /** In order; names are unique. The image's own variables come before these and lose. */
+  readonly env: readonly (readonly [name: string, value: string])[];
+  readonly workingDir?: string;
+  readonly mounts: readonly Mount[];
+  readonly security: ContainerSecurity;
+  readonly hostname: string;
+  readonly tty: boolean;
+  /** Bytes of memory that the container may use, for runtimes that can enforce it. */
+  readonly memoryLimitBytes?: number;
+}
+
+/** What an image says when it is looked at or fetched. */
+export interface ResolvedImage {
+  /** Absolute path of a SIF file or an unpacked directory; the empty string for `process`. */
+  readonly path: string;
+  /** `imageID` of the container status: the name with a digest where there is one. */
+  readonly imageId: string;
+}
+
+/** Why an image cannot be had; `reason` is the kubelet's waiting reason. */
+export type ImageFault = 'InvalidImageName' | 'ErrImageNeverPull' | 'ErrImagePull' | 'ImageInspectError';
+
+/** How a container ended. */
+export interface ContainerExit {
+  /** 0–255; 128+n after signal n, 137 after an out-of-memory kill. */
+  readonly exitCode: number;
+  /** Number of the signal where the runtime knows that one ended the container's first process. */
+  readonly signal?: number;
+  readonly oomKilled: boolean;
+  /** RFC 3339. */
+  readonly finishedAt: string;
+}
+
+export interface RunningContainer {
+  /** 64 hex digits, unique. */
+  readonly id: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  /** Host pid of the container's first process, for namespaces, probes and exec; undefined where the runtime hides it. */
+  readonly pid: number | undefined;
+  /** Settles after both output streams have been written to the end. Never rejects. */
+  readonly exited: Promise<ContainerExit>;
+  /** Sends the signal to the container's first process; SIGKILL ends everything in it. Does nothing once it has ended. */
+  kill(signal: NodeJS.Signals): void;
+}
+
+export interface ContainerOutput {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+/** How containers are made on this worker; one file per runtime. */
+export interface ContainerRuntime {
+  readonly name: RuntimeName;
+  /** @throws Unsupported when this worker cannot run it; the message names what is missing and what to do. */
+  probe(signal: AbortSignal): Promise<void>;
+  /**
+   * Finds or fetches the image.
+   * @throws InterlinkError whose `code` is an {@link ImageFault} and whose message is the runtime's own words.
+   */
+  resolveImage(
+    image: string,
+    pullPolicy: 'Always' | 'IfNotPresent' | 'Never',
+    signal: AbortSignal,
+  ): Promise<ResolvedImage>;
+  /**
+   * Starts the container; resolves when its first process runs.
+   * @throws InterlinkError with code `StartError` (exit code 128: the program is missing or may not be executed, the working directory is no
+   * directory) or `CreateContainerConfigError` (the plan asks for what this runtime cannot give: the message says what).
+   */
+  start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer>;
+}
