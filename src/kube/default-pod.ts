@@ -10,7 +10,8 @@ type Json = Record<string, unknown>;
  */
 export function defaultPod(pod: Pod): Pod {
   const result = structuredClone(pod);
-  const spec = (result.spec ??= { containers: [] });
+  result.spec ??= { containers: [] };
+  const { spec } = result;
   spec.restartPolicy ??= 'Always';
   spec.terminationGracePeriodSeconds ??= 30;
   spec.dnsPolicy ??= 'ClusterFirst';
@@ -26,7 +27,8 @@ function defaultContainer(container: Container): void {
   container.imagePullPolicy ??= isLatest(container.image ?? '') ? 'Always' : 'IfNotPresent';
   container.terminationMessagePath ??= '/dev/termination-log';
   container.terminationMessagePolicy ??= 'File';
-  const resources = (container.resources ??= {});
+  container.resources ??= {};
+  const { resources } = container;
   if (resources.limits) resources.requests = { ...resources.limits, ...resources.requests };
   for (const port of container.ports ?? []) port.protocol ??= 'TCP';
   for (const variable of container.env ?? []) defaultFieldRef(variable.valueFrom?.fieldRef);
