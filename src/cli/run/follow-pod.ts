@@ -1,0 +1,91 @@
+import { Backoff } from '../../base/backoff.ts';
+import type { Clock } from '../../base/clock.ts';
+import { isKind, isRetriable, messageOf } from '../../base/errors.ts';
+import { podRefOf } from '../../contract/pod-ref.ts';
+import { isOver, type PodStatus } from '../../contract/pod-status.ts';
+import type { Sidecar } from '../../contract/sidecar.ts';
+import type { ContainerStatus, Pod } from '../../kube/types.ts';
+
+export interface FollowDeps {
+  readonly sidecar: Sidecar;
+  readonly clock: Clock;
+  /** Called with each status of the pod, in order. */
+  readonly onStatus: (status: PodStatus) => void;
+  /** Takes a container's output as it comes; absent when nobody wants it. */
+  readonly onLog?: (container: string, bytes: AsyncIterable<Uint8Array>) => Promise<void>;
+  /** Called with one sentence when something had to be tried again or is missing from the output. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** How often a peer that cannot push is asked. */
+const POLL_MS = 1_000;
+
+/**
+ * Follows the pod until it is over and all of its output has been handed on; resolves with its last status. A link that breaks is made again for as
+ * long as `signal` does not abort.
+ *
+ * @throws what the sidecar throws when a retry cannot help, `signal.reason` on abort
+ */
+export async function followPod(pod: Pod, deps: FollowDeps, signal: AbortSignal): Promise<PodStatus> {
+  const logs = new Map<string, Promise<void>>();
+  let last: PodStatus | undefined;
+  for await (const status of statusesOf(pod, deps, signal)) {
+    last = status;
+    deps.onStatus(status);
+    if (deps.onLog)
+      for (const container of [...status.initContainers, ...status.containers])
+        if (hasStarted(container) && !logs.has(container.name))
+          logs.set(container.name, printLog(pod, container.name, deps.onLog, deps, signal));
+    if (isOver(status)) break;
+  }
+  await Promise.all(logs.values());
+  if (last === undefined) throw new Error('the status stream ended before the pod did');
+  return last;
+}
+
+function hasStarted({ state, containerID }: ContainerStatus): boolean {
+  return state?.running !== undefined || (state?.terminated !== undefined && Boolean(containerID));
+}
+
+async function* statusesOf(pod: Pod, deps: FollowDeps, signal: AbortSignal): AsyncGenerator<PodStatus> {
+  const { sidecar, clock, onTrouble } = deps;
+  const { uid } = podRefOf(pod);
+  const backoff = new Backoff({ initialMs: 200, maxMs: 5_000 });
+  const { capabilities } = await sidecar.capabilities({ signal });
+  while (true) {
+    try {
+      if (!capabilities.includes('watch')) {
+        for (const status of await sidecar.status([pod], { signal })) if (status.uid === uid) yield status;
+        await clock.sleep(POLL_MS, { signal });
+        continue;
+      }
+      for await (const event of sidecar.watch({ signal })) {
+        backoff.reset();
+        if (event.type === 'SNAPSHOT') yield* event.items.filter((item) => item.uid === uid);
+        if (event.type === 'STATUS' && event.item.uid === uid) yield event.item;
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isRetriable(error)) throw error;
+      onTrouble(`lost the link to the site, trying again: ${messageOf(error)}`);
+    }
+    await clock.sleep(backoff.next(), { signal });
+  }
+}
+
+async function printLog(
+  pod: Pod,
+  container: string,
+  onLog: NonNullable<FollowDeps['onLog']>,
+  deps: FollowDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const request = { ...podRefOf(pod), container, options: { follow: true } };
+    await onLog(container, await deps.sidecar.logs(request, { signal }));
+  } catch (error) {
+    if (signal.aborted) return;
+    const missing = isKind(error, 'NotFound', 'Invalid') ? 'no output' : 'output is incomplete';
+    deps.onTrouble(`container ${container}: ${missing}: ${messageOf(error)}`);
+  }
+}
