@@ -6,6 +6,10 @@ import type { ConfigMap, Pod, Secret } from '../kube/types.ts';
  * `pod.spec` is as the user wrote it but for the environment: `envFrom` and `valueFrom` are resolved to literal `env` entries in
  * kubelet order, `$(VAR)` in values expanded. One exception is left for the site: a `fieldRef` to `status.podIP` or `status.podIPs`,
  * which only the machine that runs the pod knows (and every `$(VAR)` in a later value that refers to one stays as it is).
+ *
+ * So the environment of a container is read in order: up to and including the first entry with a `fieldRef` every `value` is literal, whatever
+ * it looks like; after it every `value` is expanded by the Kubernetes rules over the variables before it (all but late-bound references are
+ * written with `$$`, so a container without such a `fieldRef` needs no expansion at all). Of two entries with one name the later one counts.
  * `command` and `args` are not expanded; the runner does that.
  */
 export interface PodBundle {

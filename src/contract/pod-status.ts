@@ -29,6 +29,11 @@ export interface PodStatus extends PodRef {
   readonly jobId?: string;
   /** The machine that runs the pod. */
   readonly nodeName?: string;
+  /**
+   * `spec.nodeName` of the pod: the virtual node that asked for it, absent when none did (`interlink run`). A node takes only pods with its own
+   * name for left-overs of its own.
+   */
+  readonly virtualNode?: string;
   /** Address of the pod as other machines of the site reach it; absent until its first container was about to start. */
   readonly podIP?: string;
   readonly sandbox: SandboxState;
