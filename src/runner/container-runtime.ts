@@ -7,6 +7,13 @@ export interface Mount {
   /** Absolute path in the container; made by the runtime where it does not exist, never on the host. */
   readonly target: string;
   readonly readOnly: boolean;
+  /**
+   * A tmpfs of the container's own is wanted at `target`, of this size where given; a runtime that cannot make one binds `source`, an empty
+   * directory, instead.
+   */
+  readonly tmpfs?: { readonly sizeBytes?: number };
+  /** The pod did not ask for it (`/etc/hosts`, the termination log …): a runtime without mounts may leave it out. */
+  readonly optional?: boolean;
 }
 
 /** Pod and container security contexts, merged; absent means the image's or the runtime's own choice. */
