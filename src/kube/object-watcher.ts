@@ -174,9 +174,7 @@ class Entry<T extends MirroredObject> {
     const { clock, logger } = this.#deps;
     while (!this.#stopped.signal.aborted) {
       try {
-        const before = this.#known?.object?.metadata?.resourceVersion;
         const now = await this.current(this.#stopped.signal);
-        if (now?.metadata?.resourceVersion !== before) this.#notify();
         await clock.sleep(now === undefined ? POLL_MISSING_MS : POLL_PRESENT_MS, { signal: this.#stopped.signal });
       } catch (error) {
         if (this.#stopped.signal.aborted) return;
@@ -201,7 +199,10 @@ class Entry<T extends MirroredObject> {
     } catch (error) {
       if (!isKind(error, 'NotFound')) throw error;
     }
+    const before = this.#known;
     this.#known = { object, atMs: clock.monotonicMs() };
+    if (before !== undefined && before.object?.metadata?.resourceVersion !== object?.metadata?.resourceVersion)
+      this.#notify();
     return object;
   }
 
