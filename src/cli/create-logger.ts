@@ -1,0 +1,66 @@
+import { type Logger as PinoLogger, pino } from 'pino';
+import { kindOf } from '../base/errors.ts';
+import type { LogFields, Logger } from '../base/logger.ts';
+import type { CliOutput } from './cli-io.ts';
+import { renderLogLine } from './render-log-line.ts';
+
+/** What `--log-level` and `--log-format` say, and where lines go. */
+export interface LoggerOptions {
+  readonly level: string;
+  /** Undefined: text on a terminal, else JSON. */
+  readonly format: 'text' | 'json' | undefined;
+  readonly output: CliOutput;
+  readonly colour: boolean;
+}
+
+/**
+ * A logger that writes one line per message: JSON (`time`, `level`, `message`, fields) or text. Errors in fields are written with kind, code, details
+ * and causes; a `Secret` shows as `[redacted]`. Writing never throws.
+ */
+export function createLogger({ level, format, output, colour }: LoggerOptions): Logger {
+  const text = format === undefined ? output.isTTY === true : format === 'text';
+  const destination = {
+    write: (line: string): void => void output.write(text ? renderLogLine(line, colour) : line),
+  };
+  return wrap(
+    pino(
+      {
+        level,
+        base: null,
+        messageKey: 'message',
+        timestamp: pino.stdTimeFunctions.isoTime,
+        formatters: { level: (label) => ({ level: label }), log: serializeErrors },
+      },
+      destination,
+    ),
+  );
+}
+
+function wrap(logger: PinoLogger): Logger {
+  return {
+    debug: (message, fields) => logger.debug(fields ?? {}, message),
+    info: (message, fields) => logger.info(fields ?? {}, message),
+    warn: (message, fields) => logger.warn(fields ?? {}, message),
+    error: (message, fields) => logger.error(fields ?? {}, message),
+    child: (fields) => wrap(logger.child(serializeErrors(fields as Record<string, unknown>))),
+  };
+}
+
+function serializeErrors(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? serializeError(value) : value]),
+  );
+}
+
+/** The stack only for faults of our own making; elsewhere the message says what happened. */
+function serializeError(error: Error): LogFields {
+  const { code, details } = error as { code?: unknown; details?: object };
+  return {
+    message: error.message,
+    kind: kindOf(error),
+    ...(code === undefined ? {} : { code }),
+    ...(details === undefined || Object.keys(details).length === 0 ? {} : { details }),
+    ...(error.cause instanceof Error ? { cause: serializeError(error.cause) } : {}),
+    ...(kindOf(error) === 'Internal' ? { stack: error.stack } : {}),
+  };
+}
