@@ -13,6 +13,7 @@ export type {
   ContainerStateRunning,
   ContainerStateTerminated,
   ContainerStateWaiting,
+  DownwardAPIVolumeFile,
   EnvFromSource,
   EnvVar,
   KeyToPath,

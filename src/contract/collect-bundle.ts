@@ -1,0 +1,143 @@
+import { type InterlinkError, messageOf } from '../base/errors.ts';
+import type { ResourceList } from '../kube/container-resource.ts';
+import { resolveEnvironment } from '../kube/environment.ts';
+import { objectReferences } from '../kube/object-references.ts';
+import type { PodObjects } from '../kube/pod-objects.ts';
+import { serviceEnvironment } from '../kube/service-environment.ts';
+import type { ConfigMap, Container, Pod, Secret } from '../kube/types.ts';
+import type { VolumeFiles } from '../kube/volume-files.ts';
+import { type BundleFault, bundleFaultError } from './bundle-fault.ts';
+import type { ObjectSource } from './object-source.ts';
+import type { PodBundle } from './pod-bundle.ts';
+import { volumeFiles } from './volume-files.ts';
+
+export interface CollectFacts {
+  /** Addresses of the node for `status.hostIP` and `status.hostIPs`. */
+  readonly hostIPs: readonly string[];
+  /** What the node offers: the default of a `resourceFieldRef` without a limit. */
+  readonly allocatable: ResourceList;
+  /** When the node took up the pod, RFC 3339; the same in each attempt. */
+  readonly seenAt: string;
+}
+
+/**
+ * Gathers what the pod needs, as a kubelet does: volumes first, then the environment of each container. The pod itself is not changed. Each call
+ * asks for new service account tokens, so two bundles of one pod differ.
+ *
+ * @throws an error of `bundleFaultError` while something is missing or cannot be read; `signal.reason` on abort
+ */
+export async function collectBundle(
+  pod: Pod,
+  source: ObjectSource,
+  facts: CollectFacts,
+  options: { readonly signal: AbortSignal },
+): Promise<PodBundle> {
+  const objects = await fetchObjects(pod, source, options);
+  const faults = new Faults();
+
+  const projectedVolumes: ConfigMap[] = [];
+  for (const volume of pod.spec?.volumes ?? []) {
+    try {
+      const files = await volumeFiles(pod, volume, objects, source, facts, options);
+      if (files && (volume.projected || volume.downwardAPI)) projectedVolumes.push(asConfigMap(volume.name, files));
+    } catch (error) {
+      options.signal.throwIfAborted();
+      faults.add('volume', volume.name, error);
+    }
+  }
+  faults.throwIfAny();
+
+  const namespace = pod.metadata?.namespace ?? 'default';
+  const serviceLinks = pod.spec?.enableServiceLinks ?? true;
+  const services = serviceEnvironment(await source.services(namespace, options), namespace, serviceLinks);
+  const resolve = (container: Container): Container => {
+    const { envFrom: _resolved, ...rest } = container;
+    try {
+      return { ...rest, env: resolveEnvironment(pod, container, { ...facts, objects, services }) };
+    } catch (error) {
+      faults.add('environment', container.name, error);
+      return container;
+    }
+  };
+  const spec = pod.spec ?? { containers: [] };
+  const containers = spec.containers.map(resolve);
+  const initContainers = spec.initContainers?.map(resolve);
+  faults.throwIfAny();
+
+  const volumes = pod.spec?.volumes ?? [];
+  const configMapNames = new Set(volumes.map(({ configMap }) => configMap?.name ?? ''));
+  const secretNames = new Set(volumes.map(({ secret }) => secret?.secretName ?? ''));
+  return {
+    pod: { ...pod, spec: { ...spec, containers, ...(initContainers ? { initContainers } : {}) } },
+    configMaps: [...configMapNames].flatMap((name) => (name ? (objects.configMap(name) ?? []) : [])),
+    secrets: [...secretNames].flatMap((name) => (name ? (objects.secret(name) ?? []) : [])),
+    projectedVolumes,
+  };
+}
+
+/** Asks for each object once, all at the same time. */
+async function fetchObjects(
+  pod: Pod,
+  source: ObjectSource,
+  options: { readonly signal: AbortSignal },
+): Promise<PodObjects> {
+  const namespace = pod.metadata?.namespace ?? 'default';
+  const names = objectReferences(pod);
+  const [configMaps, secrets] = await Promise.all([
+    settle<ConfigMap>(names.configMaps, (name) => source.configMap(namespace, name, options)),
+    settle<Secret>(names.secrets, (name) => source.secret(namespace, name, options)),
+  ]);
+  options.signal.throwIfAborted();
+  return {
+    configMap: (name) => settledValue(configMaps.get(name)),
+    secret: (name) => settledValue(secrets.get(name)),
+  };
+}
+
+async function settle<T>(
+  names: ReadonlySet<string>,
+  fetch: (name: string) => Promise<T | undefined>,
+): Promise<ReadonlyMap<string, PromiseSettledResult<T | undefined>>> {
+  const list = [...names];
+  const results = await Promise.allSettled(list.map(fetch));
+  return new Map(list.map((name, index) => [name, results[index] as PromiseSettledResult<T | undefined>]));
+}
+
+function settledValue<T>(result: PromiseSettledResult<T | undefined> | undefined): T | undefined {
+  if (result?.status === 'rejected') throw result.reason;
+  return result?.value;
+}
+
+function asConfigMap(volume: string, files: VolumeFiles): ConfigMap {
+  const texts: [string, string][] = [];
+  const binaries: [string, string][] = [];
+  for (const [path, content] of files)
+    if ('text' in content) texts.push([path, content.text]);
+    else binaries.push([path, content.base64]);
+  return {
+    metadata: { name: volume },
+    data: Object.fromEntries(texts),
+    ...(binaries.length === 0 ? {} : { binaryData: Object.fromEntries(binaries) }),
+  };
+}
+
+class Faults {
+  readonly #faults: BundleFault[] = [];
+  #cause: unknown;
+
+  add(part: BundleFault['part'], name: string, error: unknown): void {
+    this.#cause ??= error;
+    this.#faults.push({ part, name, message: sentenceOf(error) });
+  }
+
+  throwIfAny(): void {
+    const [first, ...others] = this.#faults;
+    if (first) throw bundleFaultError([first, ...others], this.#cause);
+  }
+}
+
+/** The API server's own sentence where an error carries one, as a kubelet would show it. */
+function sentenceOf(error: unknown): string {
+  const sentence = error instanceof Error && 'details' in error ? (error as InterlinkError).details.statusMessage : '';
+  return typeof sentence === 'string' && sentence !== '' ? sentence : messageOf(error);
+}

@@ -1,0 +1,35 @@
+import type { Pod } from './types.ts';
+
+/** Names of the objects that a pod's volumes and environment refer to, in its own namespace. */
+export interface ObjectReferences {
+  readonly configMaps: ReadonlySet<string>;
+  readonly secrets: ReadonlySet<string>;
+}
+
+/** Every ConfigMap and Secret that the pod needs or may need before it starts; image pull secrets are not among them. */
+export function objectReferences(pod: Pod): ObjectReferences {
+  const configMaps = new Set<string>();
+  const secrets = new Set<string>();
+  const add = (names: Set<string>, name: string | undefined): void => {
+    if (name) names.add(name);
+  };
+  for (const volume of pod.spec?.volumes ?? []) {
+    add(configMaps, volume.configMap?.name);
+    add(secrets, volume.secret?.secretName);
+    for (const source of volume.projected?.sources ?? []) {
+      add(configMaps, source.configMap?.name);
+      add(secrets, source.secret?.name);
+    }
+  }
+  for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) {
+    for (const { configMapRef, secretRef } of container.envFrom ?? []) {
+      add(configMaps, configMapRef?.name);
+      add(secrets, secretRef?.name);
+    }
+    for (const { valueFrom } of container.env ?? []) {
+      add(configMaps, valueFrom?.configMapKeyRef?.name);
+      add(secrets, valueFrom?.secretKeyRef?.name);
+    }
+  }
+  return { configMaps, secrets };
+}
