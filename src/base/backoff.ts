@@ -1,3 +1,4 @@
+/** Shape of the delays of a {@link Backoff}. */
 export interface BackoffOptions {
   readonly initialMs: number;
   readonly maxMs: number;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { InterlinkError, systemCodeOf } from './errors.ts';
 
+/** How a program is run. */
 export interface CommandOptions {
   readonly stdin?: string | Uint8Array;
   /** The whole environment of the command; nothing is inherited. */
@@ -14,6 +15,7 @@ export interface CommandOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a program did, whatever its exit code. */
 export interface CommandResult {
   readonly argv: readonly string[];
   /** Null when a signal ended the command. */
@@ -38,6 +40,7 @@ export interface CommandRunner {
 const KILL_AFTER_MS = 2_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 
+/** Runs programs on this machine, each in a process group of its own. */
 export const localCommandRunner: CommandRunner = {
   async run(argv, options) {
     const { stdin, env, cwd, timeoutMs, maxOutputBytes = MAX_OUTPUT_BYTES, signal } = options;

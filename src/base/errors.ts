@@ -39,6 +39,7 @@ export const ERROR_KINDS: Readonly<Record<ErrorKind, KindFacts>> = {
   Internal: { httpStatus: 500, statusReason: 'InternalError', retriable: true },
 };
 
+/** What an error carries beside its kind and message. */
 export interface InterlinkErrorOptions {
   /** Stable dotted literal, e.g. `slurm.submit.rejected`; owned by the file that throws it. */
   readonly code?: string;

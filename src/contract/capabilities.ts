@@ -4,6 +4,7 @@
  */
 export const CAPABILITIES = ['watch', 'logs.follow', 'exec', 'attach', 'portForward', 'volumes', 'stats'] as const;
 
+/** One of {@link CAPABILITIES}. */
 export type Capability = (typeof CAPABILITIES)[number];
 
 /** Answer of `GET /capabilities`; a peer that answers 404 there is a legacy one with no capability. */

@@ -23,6 +23,7 @@ export interface JobDirectory {
   readonly runnerLog: string;
 }
 
+/** The paths below the root of one job; makes nothing. */
 export function jobDirectory(root: string): JobDirectory {
   return {
     root,
@@ -45,9 +46,12 @@ export function containerLogPath(directory: JobDirectory, container: string, att
   return join(directory.root, 'containers', container, `${attempt}.log`);
 }
 
+/** Size at which a container log is rotated. */
 export const LOG_ROTATE_BYTES = 10 * 1024 * 1024;
+/** Files of one attempt that are kept, the current one included. */
 export const LOG_FILES = 5;
 
+/** Container runtimes that a site may choose. */
 export type RuntimeName = 'apptainer' | 'process';
 
 /** How images become containers at this site; part of the sidecar's configuration. */
@@ -87,6 +91,7 @@ export interface JobSpec {
   readonly timeLimitSeconds?: number;
 }
 
+/** The wish that a pod ends; a later one may shorten the grace period. */
 export interface StopRequest {
   /** Seconds between SIGTERM and SIGKILL, counted from `requestedAt`; 0 kills at once. */
   readonly gracePeriodSeconds: number;
@@ -126,6 +131,7 @@ export interface RunnerRecord {
  */
 export type RunnerMessage = { readonly type: 'record'; readonly record: RunnerRecord };
 
+/** What a sidecar says on the live channel, one JSON text frame each. */
 export type SidecarMessage =
   /** First message of the sidecar: the last record that it has. */
   | { readonly type: 'hello'; readonly seq: number }

@@ -4,6 +4,7 @@ import type { PodBundle } from './pod-bundle.ts';
 import type { PodRef } from './pod-ref.ts';
 import type { PodStatus } from './pod-status.ts';
 
+/** What every call of a {@link Sidecar} takes. */
 export interface CallOptions {
   /** Aborting rejects with `signal.reason`; what the call did before stays done. */
   readonly signal: AbortSignal;
@@ -11,6 +12,7 @@ export interface CallOptions {
   readonly session?: string;
 }
 
+/** Answer to a create, the same for every repetition. */
 export interface CreateResult {
   readonly uid: string;
   readonly jobId: string;
@@ -28,11 +30,13 @@ export interface LogOptions {
   readonly previous?: boolean;
 }
 
+/** Which log of which pod. */
 export interface LogRequest extends PodRef {
   readonly container: string;
   readonly options: LogOptions;
 }
 
+/** A kind of device that the site offers. */
 export interface Accelerator {
   /** Kubernetes resource name, e.g. `nvidia.com/gpu`. */
   readonly resourceType: string;
@@ -48,6 +52,7 @@ export interface SiteResources {
   readonly accelerators?: readonly Accelerator[];
 }
 
+/** The site's answer to a ping. */
 export interface PingResult {
   readonly status: 'ok';
   readonly resources?: SiteResources;

@@ -44,6 +44,7 @@ export interface PodStatusFields extends core.PodStatus {
   initContainerStatuses?: ContainerStatus[];
 }
 
+/** A pod whose status has the newer fields. */
 export interface Pod extends Omit<core.Pod, 'status'> {
   status?: PodStatusFields;
 }

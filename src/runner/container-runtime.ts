@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import type { RuntimeName } from '../contract/job-directory.ts';
 
+/** A file or directory of the worker that a container sees. */
 export interface Mount {
   /** Absolute path on the worker; a file or a directory that exists. */
   readonly source: string;
@@ -72,6 +73,7 @@ export interface ContainerExit {
   readonly finishedAt: string;
 }
 
+/** A container whose first process has started. */
 export interface RunningContainer {
   /** 64 hex digits, unique. */
   readonly id: string;
@@ -85,6 +87,7 @@ export interface RunningContainer {
   kill(signal: NodeJS.Signals): void;
 }
 
+/** Where the two output streams of a container go. */
 export interface ContainerOutput {
   readonly stdout: Writable;
   readonly stderr: Writable;
