@@ -1,0 +1,46 @@
+import { readFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { environment } from './environment.ts';
+
+export interface ApiAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** Calls the API server itself, as the administrator, where kubectl's 80 ms per call would be in the way. */
+export interface Api extends Disposable {
+  call(method: string, path: string, body?: object): Promise<ApiAnswer>;
+}
+
+export function createApi(): Api {
+  const config = JSON.parse(readFileSync(environment.kubeconfig, 'utf8')) as {
+    clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
+    users: { user: { 'client-certificate-data': string; 'client-key-data': string } }[];
+  };
+  const cluster = config.clusters[0]?.cluster;
+  const user = config.users[0]?.user;
+  const decode = (text = ''): Buffer => Buffer.from(text, 'base64');
+  const agent = new Agent({
+    keepAlive: true,
+    maxSockets: 20,
+    ca: decode(cluster?.['certificate-authority-data']),
+    cert: decode(user?.['client-certificate-data']),
+    key: decode(user?.['client-key-data']),
+  });
+  return {
+    call: (method, path, body) =>
+      new Promise((resolve, reject) => {
+        const headers = body === undefined ? {} : { 'content-type': 'application/json' };
+        const call = request(new URL(path, cluster?.server), { method, agent, headers }, (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (chunk: string) => {
+            text += chunk;
+          });
+          response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
+        });
+        call.once('error', reject);
+        call.end(body === undefined ? undefined : JSON.stringify(body));
+      }),
+    [Symbol.dispose]: () => agent.destroy(),
+  };
+}
