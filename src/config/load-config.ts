@@ -50,15 +50,11 @@ export async function loadConfig<S extends SectionSchemas>(
   options: LoadOptions = {},
 ): Promise<LoadedConfig<S>> {
   const keys = Object.entries(schemas).flatMap(([section, schema]) => listConfigKeys(section, schema));
-  const { assignments, places, problems } = await readSources(Object.keys(schemas), keys, sources);
+  const { assignments, sections, places, problems } = await readSources(Object.keys(schemas), keys, sources);
   const tree = new ConfigTree();
   for (const assignment of assignments) tree.set(assignment);
-  const wrongSections = new Set<string>();
-  for (const name of Object.keys(tree.root)) {
-    if (sources.knownSections.includes(name)) continue;
-    wrongSections.add(name);
-    problems.push(unknownSection(name, sources.knownSections, places));
-  }
+  for (const name of sections)
+    if (!sources.knownSections.includes(name)) problems.push(unknownSection(name, sources.knownSections, places));
 
   const values: Record<string, unknown> = {};
   const isSet = (section: string): boolean => tree.get([section]) !== undefined;
@@ -88,13 +84,20 @@ async function readSources(
   sections: readonly string[],
   keys: readonly ConfigKey[],
   { files, environment, flags, knownSections }: ConfigSources,
-): Promise<{ assignments: Assignment[]; places: Map<string, string>; problems: Problem[] }> {
+): Promise<{
+  assignments: Assignment[];
+  sections: Set<string>;
+  places: Map<string, string>;
+  problems: Problem[];
+}> {
   const assignments: Assignment[] = [];
+  const written = new Set<string>();
   const places = new Map<string, string>();
   const problems: Problem[] = [];
   for (const { path, required } of files) {
     const file = await readConfigFile(path, required);
     assignments.push(...file.assignments);
+    for (const section of file.sections) written.add(section);
     for (const [key, place] of file.places) places.set(key, place);
     problems.push(...file.problems);
   }
@@ -102,15 +105,13 @@ async function readSources(
   const fromFlags = readFlags(flags ?? new Map(), keys);
   assignments.push(...fromEnvironment.assignments, ...fromFlags.assignments);
   problems.push(...fromEnvironment.problems, ...fromFlags.problems);
-  for (const assignment of assignments.filter(
-    ({ path }) => path.length === 1 && knownSections.includes(String(path[0])),
-  ))
-    problems.push({ origin: assignment.origin, path: renderPath(assignment.path), message: 'expected a map of keys' });
-  return {
-    assignments: assignments.filter(({ path }) => path.length > 1 || !knownSections.includes(String(path[0]))),
-    places,
-    problems,
-  };
+  const flat = assignments.filter(
+    ({ path: [section, ...rest] }) => rest.length === 0 && knownSections.includes(`${section}`),
+  );
+  for (const { origin, path } of flat)
+    problems.push({ origin, path: renderPath(path), message: 'expected a map of keys' });
+  const usable = assignments.filter((assignment) => !flat.includes(assignment));
+  return { assignments: usable, sections: written, places, problems };
 }
 
 function unknownSection(name: string, known: readonly string[], places: ReadonlyMap<string, string>): Problem {

@@ -8,6 +8,8 @@ import type { Problem } from './problem.ts';
 /** What one file says. */
 export interface ConfigFile {
   readonly assignments: readonly Assignment[];
+  /** Keys at the top, those without a value included. */
+  readonly sections: readonly string[];
   /** Position of each key, by rendered path, for messages about keys that hold no value themselves. */
   readonly places: ReadonlyMap<string, string>;
   readonly problems: readonly Problem[];
@@ -24,10 +26,15 @@ export async function readConfigFile(path: string, required: boolean): Promise<C
   } catch (error) {
     const code = systemCodeOf(error);
     if (!required && (code === 'ENOENT' || code === 'ENOTDIR'))
-      return { assignments: [], places: new Map(), problems: [] };
+      return { assignments: [], sections: [], places: new Map(), problems: [] };
     const reason =
       code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'is a directory' : `cannot be read (${code})`;
-    return { assignments: [], places: new Map(), problems: [{ origin: path, path: '', message: reason }] };
+    return {
+      assignments: [],
+      sections: [],
+      places: new Map(),
+      problems: [{ origin: path, path: '', message: reason }],
+    };
   }
   return parseConfigText(path, text);
 }
@@ -46,7 +53,7 @@ export function parseConfigText(file: string, text: string): ConfigFile {
     return `${file}:${line}:${col}`;
   };
   const problems: Problem[] = [];
-  if (!Array.isArray(documents)) return { assignments: [], places: new Map(), problems };
+  if (!Array.isArray(documents)) return { assignments: [], sections: [], places: new Map(), problems };
   for (const document of documents)
     for (const fault of [...document.errors, ...document.warnings])
       problems.push({ origin: at(fault.pos[0]), path: '', message: describeYamlFault(fault.code, fault.message) });
@@ -58,7 +65,9 @@ export function parseConfigText(file: string, text: string): ConfigFile {
       message: 'a second document; the file must hold only one',
     });
   const root = document?.contents;
-  if (problems.length > 0 || !document || !root) return { assignments: [], places: new Map(), problems };
+  const isEmpty = !root || (isScalar(root) && root.value === null);
+  if (problems.length > 0 || !document || isEmpty)
+    return { assignments: [], sections: [], places: new Map(), problems };
 
   const assignments: Assignment[] = [];
   const places = new Map<string, string>();
@@ -91,10 +100,10 @@ export function parseConfigText(file: string, text: string): ConfigFile {
   };
   if (!isMap(root)) {
     const message = 'expected sections (node:, proxy:, sidecar:, token:) at the top';
-    return { assignments, places, problems: [{ origin: at(root.range?.[0]), path: '', message }] };
+    return { assignments, sections: [], places, problems: [{ origin: at(root.range?.[0]), path: '', message }] };
   }
   walk(root, [], at(root.range?.[0]));
-  return { assignments, places, problems };
+  return { assignments, sections: root.items.map(({ key }) => String(key)), places, problems };
 }
 
 function describeYamlFault(code: string, message: string): string {
