@@ -1,14 +1,12 @@
-import type { Writable } from 'node:stream';
-
 /**
  * Writes the output of several containers to one stream. Without a prefix the bytes go out as they came; with one, whole lines do, each behind
  * `[name] `, and a last line without newline gets one, so that lines of two containers never mix.
  */
 export class LogPrinter {
-  readonly #out: Writable;
+  readonly #out: NodeJS.WritableStream;
   readonly #prefix: boolean;
 
-  constructor(out: Writable, prefix: boolean) {
+  constructor(out: NodeJS.WritableStream, prefix: boolean) {
     this.#out = out;
     this.#prefix = prefix;
   }
