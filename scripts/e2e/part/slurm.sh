@@ -43,6 +43,7 @@ storage=AccountingStorageType=accounting_storage/none
 [ "$accounting" != 1 ] || storage="AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort=$((E2E_PORT + 6))
+AccountingStoragePass=$D/munge/socket/munge.socket
 AccountingStorageTRES=gres/gpu
 AccountingStoreFlags=job_comment"
 last=$((E2E_PORT + 10 + nodes - 1))
@@ -145,6 +146,11 @@ E
   [ -n "$(sacctmgr -nP list cluster interlink-e2e format=cluster)" ] || sacctmgr -iQ add cluster interlink-e2e >/dev/null
   [ -n "$(sacctmgr -nP list account e2e format=account)" ] || sacctmgr -iQ add account e2e Cluster=interlink-e2e >/dev/null
   [ -n "$(sacctmgr -nP list user "$E2E_USER" format=user)" ] || sacctmgr -iQ add user "$E2E_USER" Account=e2e >/dev/null
+fi
+
+if [ "$accounting" != 1 ]; then
+  stop "$D/run/slurmdbd.pid" slurmdbd
+  stop "$D/run/mariadbd.pid" mariadbd
 fi
 
 # ------------------------------------------------------------------ the daemons; jobs survive their restart
