@@ -17,7 +17,15 @@ export interface BundleFault {
 export function bundleFaultError(faults: readonly [BundleFault, ...BundleFault[]], cause: unknown): InterlinkError {
   const [{ part, name, message }] = faults;
   const text = part === 'volume' ? `MountVolume.SetUp failed for volume ${JSON.stringify(name)} : ${message}` : message;
-  const kind = isKind(cause, 'Unavailable', 'DeadlineExceeded', 'TooManyRequests', 'Forbidden', 'Invalid')
+  const kind = isKind(
+    cause,
+    'Unavailable',
+    'DeadlineExceeded',
+    'TooManyRequests',
+    'Forbidden',
+    'Invalid',
+    'Unsupported',
+  )
     ? cause.kind
     : 'NotFound';
   return new InterlinkError(kind, text, { code: `bundle.${part}`, cause, details: { faults } });

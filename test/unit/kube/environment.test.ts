@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the text of a shell, not of a template
 import { describe, expect, it } from 'vitest';
 import { type EnvironmentFacts, resolveEnvironment } from '../../../src/kube/environment.ts';
 import { expandReferences } from '../../../src/kube/expansion.ts';
@@ -78,7 +79,7 @@ describe('resolveEnvironment', () => {
       }),
     );
     expect(values).toMatchObject({ plain: 'mine', 'with-dash': '2', '9digit': '4', '9-plain': '1', user: 'mé' });
-    expect(values['dollar']).toBe('$(A) $$');
+    expect(values.dollar).toBe('$(A) $$');
   });
 
   it('resolves every kind of source', () => {

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: the text of a shell, not of a template
 import { describe, expect, it } from 'vitest';
 import { expandReferences } from '../../../src/kube/expansion.ts';
 
