@@ -1,0 +1,133 @@
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InterlinkError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { JobDirectory, JobSpec } from '../contract/job-directory.ts';
+import { podRefOf } from '../contract/pod-ref.ts';
+import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
+import type { Pod, Volume } from '../kube/types.ts';
+import { makeMemoryDirectory } from './memory-directory.ts';
+import { safeRelativePath } from './safe-relative-path.ts';
+import { type VolumeFile, volumeFiles } from './volume-files.ts';
+import { type VolumeOwnership, writeVolume } from './write-volume.ts';
+
+/** One volume of the pod on this worker. */
+export interface PodVolume {
+  readonly name: string;
+  /** Directory on the worker. */
+  readonly path: string;
+  /** A kubelet mounts these read-only whatever the pod says. */
+  readonly alwaysReadOnly: boolean;
+  /** The one container that mounts it may have a tmpfs of its own instead. */
+  readonly tmpfs?: { readonly sizeBytes?: number };
+}
+
+export interface PodVolumes {
+  readonly byName: ReadonlyMap<string, PodVolume>;
+  /** Removes everything; what cannot be removed is logged and left to whoever removes the job directory. */
+  remove(): Promise<void>;
+}
+
+export interface PodVolumesDeps {
+  readonly logger: Logger;
+  readonly nowMs: () => number;
+  /** Where tests look for a tmpfs. */
+  readonly memoryParent?: string;
+}
+
+/**
+ * Makes the pod's volumes on this worker: files out of the bundle (those of Secrets, tokens and the downward API in memory where that can be had),
+ * empty directories in the scratch space.
+ *
+ * @throws Invalid when the bundle lacks something or a volume is of a kind that no runner can make; what was made before is removed again
+ */
+export async function makePodVolumes(
+  directory: JobDirectory,
+  spec: JobSpec,
+  { logger, nowMs, memoryParent }: PodVolumesDeps,
+): Promise<PodVolumes> {
+  const { pod } = spec.bundle;
+  const { uid } = podRefOf(pod);
+  const security = pod.spec?.securityContext;
+  const fsGroup = security?.fsGroup;
+  const ownership: VolumeOwnership = {
+    canChown: process.geteuid?.() === 0,
+    ...(fsGroup === undefined ? {} : { fsGroup }),
+  };
+  const privateTokens = fsGroup !== undefined || hasOneUser(pod);
+  const contents = new Map<Volume, readonly VolumeFile[] | undefined>(
+    (pod.spec?.volumes ?? []).map((volume) => [volume, volumeFiles(volume, spec.bundle, { privateTokens })]),
+  );
+  const needBytes = [...contents.values()]
+    .flatMap((files) => files ?? [])
+    .reduce((sum, f) => sum + f.content.length, 0);
+  const inMemory = [...contents.keys()].some((volume) => belongsInMemory(volume));
+  const memory = inMemory
+    ? await makeMemoryDirectory({ podUid: uid, needBytes, logger, ...(memoryParent && { parent: memoryParent }) })
+    : undefined;
+  const scratch = spec.scratch === undefined ? undefined : join(spec.scratch, `interlink-${uid}`);
+  const roots = [memory, scratch, directory.volumes].filter((path) => path !== undefined);
+
+  const byName = new Map<string, PodVolume>();
+  const remove = async (): Promise<void> => {
+    for (const path of roots)
+      await rm(path, { recursive: true, force: true }).catch((error: unknown) =>
+        logger.warn('volumes cannot be removed', { path, err: error }),
+      );
+  };
+  try {
+    for (const path of roots) await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const [volume, files] of contents) {
+      safeRelativePath(volume.name, 'volume');
+      const base = belongsInMemory(volume) ? (memory ?? directory.volumes) : directory.volumes;
+      if (files !== undefined) {
+        const path = join(base, volume.name);
+        await writeVolume(path, files, ownership, nowMs());
+        byName.set(volume.name, { name: volume.name, path, alwaysReadOnly: true });
+      } else if (volume.emptyDir !== undefined) {
+        byName.set(
+          volume.name,
+          await makeEmptyDir(volume, pod, belongsInMemory(volume) ? base : (scratch ?? base), ownership),
+        );
+      } else {
+        const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'none';
+        throw new InterlinkError('Invalid', `volume ${volume.name}: kind ${kind} cannot be made on a worker`);
+      }
+    }
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { byName, remove };
+}
+
+function belongsInMemory({ secret, projected, downwardAPI, emptyDir }: Volume): boolean {
+  return (secret ?? projected ?? downwardAPI) !== undefined || emptyDir?.medium === 'Memory';
+}
+
+async function makeEmptyDir(volume: Volume, pod: Pod, base: string, ownership: VolumeOwnership): Promise<PodVolume> {
+  const path = join(base, volume.name);
+  await mkdir(path);
+  const { fsGroup, canChown } = ownership;
+  if (fsGroup !== undefined && canChown) await chown(path, -1, fsGroup);
+  await chmod(path, fsGroup === undefined ? 0o777 : 0o2777);
+  const made = { name: volume.name, path, alwaysReadOnly: false };
+  // Shared between containers it must be one directory; alone it can be a tmpfs with the limit that was asked for.
+  if (volume.emptyDir?.medium !== 'Memory' || usesOf(volume.name, pod) !== 1) return made;
+  const limit = volume.emptyDir.sizeLimit;
+  return { ...made, tmpfs: limit === undefined ? {} : { sizeBytes: wholeUnits(parseQuantity(limit)) } };
+}
+
+function usesOf(volume: string, pod: Pod): number {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  return containers.flatMap(({ volumeMounts }) => volumeMounts ?? []).filter(({ name }) => name === volume).length;
+}
+
+/** Whether every container runs as one and the same user that the pod names. @see FsUserFrom in pkg/volume/util of Kubernetes */
+function hasOneUser(pod: Pod): boolean {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const users = new Set(
+    containers.map(({ securityContext }) => securityContext?.runAsUser ?? pod.spec?.securityContext?.runAsUser),
+  );
+  return users.size === 1 && !users.has(undefined);
+}

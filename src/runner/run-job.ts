@@ -1,0 +1,107 @@
+import { hostname } from 'node:os';
+import type { Clock } from '../base/clock.ts';
+import { type JobSpec, jobDirectory, type StopRequest } from '../contract/job-directory.ts';
+import { podRefOf } from '../contract/pod-ref.ts';
+import { Channel } from './channel.ts';
+import { claimJob } from './claim-job.ts';
+import { createFileLogger } from './file-logger.ts';
+import { type PodFields, PodRecorder } from './pod-recorder.ts';
+import { readJobSpec } from './read-job-spec.ts';
+import { RecordLog } from './record-log.ts';
+import { recordPodGone } from './record-pod-gone.ts';
+import { type RunPodDeps, runPod } from './run-pod.ts';
+import { serveLogs } from './serve-logs.ts';
+import { StopControl } from './stop-control.ts';
+import { readStopRequest, remainingGraceSeconds } from './stop-request.ts';
+
+export interface RunJobDeps {
+  readonly clock: Clock;
+  readonly createRuntime: RunPodDeps['createRuntime'];
+  /** Calls the listener on each SIGTERM to this process, until the returned function is called. */
+  readonly onTerminate: (listener: () => void) => () => void;
+}
+
+const DEFAULT_GRACE_SECONDS = 30;
+/** How long the end of the job waits for the last records to reach the sidecar. */
+const CHANNEL_CLOSE_MS = 2_000;
+/** A batch system may announce its time limit up to a minute early, and the grace comes before that. */
+const TIME_LIMIT_MARGIN_SECONDS = 90;
+const FAILURE = 1;
+
+/**
+ * Runs the pod of a job directory to its end and writes what happens to `events.ndjson`; the whole of `interlink runner`. At most one call per directory
+ * ever starts user code; every other one returns 0 at once. SIGTERM and the channel's word end the pod with its grace.
+ *
+ * @returns the exit code for the process: that of the container that failed first, 1 when the pod failed as a whole, else 0
+ * @throws NotFound or Invalid when the directory holds no job
+ */
+export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
+  const { clock } = deps;
+  const directory = jobDirectory(root);
+  const spec = await readJobSpec(directory);
+  using logger = createFileLogger(directory.runnerLog, clock);
+  if (!(await claimJob(directory, clock.nowMs()))) {
+    logger.warn('another runner has taken this job; nothing is started', { host: hostname(), pid: process.pid });
+    return 0;
+  }
+  await using cleanup = new AsyncDisposableStack();
+  const records = await RecordLog.open(directory, logger);
+  cleanup.defer(() => records.close());
+  const stop = new StopControl(clock);
+  cleanup.defer(() => stop.close());
+  const { pod } = spec.bundle;
+  const graceSeconds =
+    pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+  const startedMs = clock.monotonicMs();
+  let isRequested = false;
+  const onStop = (request: StopRequest): void => {
+    isRequested = true;
+    logger.info('stop requested', { reason: request.reason, graceSeconds: request.gracePeriodSeconds });
+    stop.request(remainingGraceSeconds(request, clock));
+  };
+  const onTerminate = async (): Promise<void> => {
+    const request = await readStopRequest(directory, logger);
+    if (request !== undefined) return onStop(request);
+    logger.info('asked to end by SIGTERM', { graceSeconds });
+    stop.request(graceSeconds);
+  };
+  cleanup.defer(deps.onTerminate(() => void onTerminate()));
+
+  const recorder = new PodRecorder(pod, { clock, nodeName: hostname(), append: (record) => records.append(record) });
+  const channel =
+    spec.channel &&
+    new Channel({
+      settings: spec.channel,
+      podUid: podRefOf(pod).uid,
+      records,
+      clock,
+      logger,
+      onStop,
+      serve: (request, signal) =>
+        serveLogs(request, signal, { directory, clock, statusOf: (name) => recorder.find(name) }),
+    });
+  const end = await runPod({ spec, directory, recorder, stop, graceSeconds, logger, ...deps });
+  const wasTold = isRequested || !stop.signal.aborted || (await readStopRequest(directory, logger)) !== undefined;
+  const seconds = (clock.monotonicMs() - startedMs) / 1000;
+  const failure =
+    end.failure ?? (wasTold || end.isOverdue ? undefined : terminatedFailure(spec, seconds + graceSeconds));
+  recordPodGone(recorder, failure ?? {});
+  await records.flush();
+  await channel?.close(CHANNEL_CLOSE_MS);
+  return end.exitCode !== 0 ? end.exitCode : failure === undefined && !end.isOverdue ? 0 : FAILURE;
+}
+
+/** Why a pod failed that nobody asked to end: its job ran into the time limit, or the batch system took the worker back. */
+function terminatedFailure({ timeLimitSeconds }: JobSpec, elapsedSeconds: number): PodFields {
+  return timeLimitSeconds !== undefined && elapsedSeconds + TIME_LIMIT_MARGIN_SECONDS >= timeLimitSeconds
+    ? {
+        phase: 'Failed',
+        reason: 'DeadlineExceeded',
+        message: `The job reached its time limit of ${timeLimitSeconds} s in the batch system`,
+      }
+    : {
+        phase: 'Failed',
+        reason: 'Terminated',
+        message: 'The batch system ended the job (SIGTERM) although nobody had deleted the pod',
+      };
+}

@@ -1,0 +1,65 @@
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
+import type { ContainerRuntime } from './container-runtime.ts';
+import { makePodNetwork } from './pod-network.ts';
+import type { PodFields, PodRecorder } from './pod-recorder.ts';
+import { makePodVolumes } from './pod-volumes.ts';
+import type { StopControl } from './stop-control.ts';
+import { type SupervisedPod, supervisePod } from './supervise-pod.ts';
+
+export interface RunPodDeps {
+  readonly spec: JobSpec;
+  readonly directory: JobDirectory;
+  readonly recorder: PodRecorder;
+  readonly stop: StopControl;
+  readonly graceSeconds: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Makes the runtime that the site chose. */
+  readonly createRuntime: (
+    settings: RuntimeSettings,
+    context: { readonly directory: JobDirectory; readonly logger: Logger },
+  ) => ContainerRuntime | Promise<ContainerRuntime>;
+}
+
+/** How the pod ended; `failure` when it failed as a whole, before any container could start. */
+export interface EndedPod extends SupervisedPod {
+  readonly failure?: PodFields;
+}
+
+/**
+ * Makes volumes, network files and the runtime, records the sandbox as ready, runs the containers and removes the volumes again. What this worker can never do
+ * (a volume that did not come with the pod, no runtime) ends the pod with an event that says why. Never rejects.
+ */
+export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
+  const { spec, directory, recorder, stop, clock, logger, createRuntime } = deps;
+  const { pod } = spec.bundle;
+  const fail = (reason: string, error: unknown): EndedPod => {
+    const message = messageOf(error);
+    logger.error('the pod cannot run here', { reason, err: error });
+    recorder.change({}, {}, [{ type: 'Warning', reason, message }]);
+    return { exitCode: 0, isOverdue: false, failure: { phase: 'Failed', reason, message } };
+  };
+  const [volumes, sandbox] = await Promise.allSettled([
+    makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs() }),
+    (async () => {
+      const runtime = await createRuntime(spec.runtime, { directory, logger });
+      await runtime.probe(stop.signal);
+      return { runtime, network: await makePodNetwork(directory, pod) };
+    })(),
+  ]);
+  try {
+    if (volumes.status === 'rejected') return fail('FailedMount', volumes.reason);
+    if (sandbox.status === 'rejected')
+      return stop.signal.aborted ? { exitCode: 0, isOverdue: false } : fail('FailedCreatePodSandBox', sandbox.reason);
+    recorder.change({ sandbox: 'Ready' }, {}, []);
+    return await supervisePod({ ...deps, ...sandbox.value, pod, volumes: volumes.value.byName });
+  } catch (error) {
+    stop.request(0);
+    return fail('RunnerError', error);
+  } finally {
+    if (volumes.status === 'fulfilled') await volumes.value.remove();
+  }
+}

@@ -1,0 +1,94 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:os';
+import type { Clock } from '../../src/base/clock.ts';
+import { InterlinkError } from '../../src/base/errors.ts';
+import type {
+  ContainerExit,
+  ContainerOutput,
+  ContainerPlan,
+  ContainerRuntime,
+  ImageFault,
+  ResolvedImage,
+  RunningContainer,
+} from '../../src/runner/container-runtime.ts';
+
+/** What a script sees of the container that it plays. */
+export interface FakeContainer {
+  readonly plan: ContainerPlan;
+  readonly output: ContainerOutput;
+  /** Ends the container; later calls do nothing. */
+  exit(code: number, facts?: Partial<ContainerExit>): void;
+  /** Called for each signal; without a listener SIGTERM is ignored, as by a first process, and SIGKILL always ends it. */
+  onSignal(listener: (signal: NodeJS.Signals) => void): void;
+}
+
+export type Script = (container: FakeContainer) => unknown;
+
+/** A container runtime whose containers are functions. */
+export class FakeRuntime implements ContainerRuntime {
+  readonly name = 'process' as const;
+  readonly started: ContainerPlan[] = [];
+  readonly resolved: string[] = [];
+  /** Names of running containers. */
+  readonly running = new Set<string>();
+  readonly signals: string[] = [];
+  /** Image name → fault; delete an entry to make the image available. */
+  readonly faults = new Map<string, { reason: ImageFault; message: string }>();
+  /** Container name → error of `start`. */
+  readonly startErrors = new Map<string, InterlinkError>();
+  probeError: Error | undefined;
+  readonly #clock: Clock;
+  readonly #scripts: Readonly<Record<string, Script>>;
+
+  constructor(clock: Clock, scripts: Readonly<Record<string, Script>>) {
+    this.#clock = clock;
+    this.#scripts = scripts;
+  }
+
+  async probe(): Promise<void> {
+    if (this.probeError) throw this.probeError;
+  }
+
+  async resolveImage(image: string): Promise<ResolvedImage> {
+    this.resolved.push(image);
+    const fault = this.faults.get(image);
+    if (fault) throw new InterlinkError('Unavailable', fault.message, { code: fault.reason });
+    return { path: '', imageId: `fake://${image}` };
+  }
+
+  async start(plan: ContainerPlan, _image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {
+    this.started.push(plan);
+    const error = this.startErrors.get(plan.name);
+    if (error) throw error;
+    const { promise, resolve } = Promise.withResolvers<ContainerExit>();
+    let listener: ((signal: NodeJS.Signals) => void) | undefined;
+    const now = (): string => new Date(this.#clock.nowMs()).toISOString();
+    const exit = (exitCode: number, facts: Partial<ContainerExit> = {}): void => {
+      this.running.delete(plan.name);
+      resolve({ exitCode, oomKilled: false, finishedAt: now(), ...facts });
+    };
+    this.running.add(plan.name);
+    const script = this.#scripts[plan.name] ?? (({ exit: end }) => end(0));
+    setImmediate(() =>
+      script({
+        plan,
+        output,
+        exit,
+        onSignal: (added) => {
+          listener = added;
+        },
+      }),
+    );
+    return {
+      id: createHash('sha256').update(`${plan.name}/${plan.attempt}`).digest('hex'),
+      startedAt: now(),
+      pid: undefined,
+      exited: promise,
+      kill: (signal) => {
+        this.signals.push(`${plan.name} ${signal}`);
+        listener?.(signal);
+        if (signal === 'SIGKILL') exit(128 + constants.signals.SIGKILL);
+      },
+    };
+  }
+}
