@@ -109,6 +109,7 @@ export const podStatusSchema = z
     sandbox: z.enum(['Waiting', 'Ready', 'Gone']).optional(),
     podIP: z.string().optional(),
     NodeName: z.string().nullish(),
+    virtualNode: z.string().optional(),
     startTime: z.string().optional(),
     phase: z.literal('Failed').optional(),
     reason: z.string().optional(),

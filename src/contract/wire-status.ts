@@ -66,6 +66,7 @@ export const wireStatus = {
       ...ids,
       ...present('podIP', element.podIP as string | undefined),
       sandbox: element.sandbox as SandboxState,
+      ...present('virtualNode', element.virtualNode as string | undefined),
       ...present('startTime', element.startTime as string | undefined),
       ...present('phase', element.phase as 'Failed' | undefined),
       ...present('reason', element.reason as string | undefined),
