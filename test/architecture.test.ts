@@ -56,6 +56,14 @@ const FORBIDDEN: readonly {
     rooms: ['base', 'cli'],
     allowed: {},
   },
+  {
+    what: 'packages loaded by a dynamic import',
+    pattern: /\bimport\(\s*['"](?!\.|node:)/,
+    instead:
+      'import it at the top of a file of ours and load that file; the bundle gives a CommonJS package no named exports otherwise',
+    rooms: [],
+    allowed: {},
+  },
 ];
 
 const VAGUE_WORDS = /(^|-)(utils?|helpers?|common|manager|impl)(-|\.|$)/;

@@ -5,18 +5,26 @@ import { build, transform } from 'esbuild';
 import type { BuildFacts } from './build-facts.ts';
 
 const TARGET = 'node24';
+/** Node 24 has it; esbuild does not know that yet. */
+const NATIVE = { using: true };
 
 /**
- * Writes the program into `directory` as CommonJS chunks `*.js` with source maps `*.js.map.zst`. `main.js` exports `main`; every
- * `await import()` of the sources begins a chunk that is loaded when it is reached.
+ * Writes the program into `directory` as CommonJS chunks `*.js` with source maps `*.js.map.zst`. `main.js` is `entry`, which exports `main`; every
+ * `await import()` of the sources begins a chunk that is loaded when it is reached. @returns the chunks that such an import names; the others are only parts of them and must not be loaded by themselves.
  */
-export async function bundle(root: string, directory: string, facts: BuildFacts): Promise<void> {
+export async function bundle(
+  root: string,
+  entry: string,
+  directory: string,
+  facts: BuildFacts,
+): Promise<readonly string[]> {
   const result = await build({
     absWorkingDir: root,
-    entryPoints: { main: 'src/cli/main.ts' },
+    entryPoints: { main: entry },
     outdir: 'out',
     bundle: true,
     write: false,
+    metafile: true,
     platform: 'node',
     target: TARGET,
     // CommonJS cannot be split, so the split is made in ESM and each chunk is turned into CommonJS afterwards.
@@ -25,6 +33,7 @@ export async function bundle(root: string, directory: string, facts: BuildFacts)
     chunkNames: '[name]-[hash]',
     minify: true,
     keepNames: true,
+    supported: NATIVE,
     legalComments: 'none',
     sourcemap: 'external',
     mainFields: ['module', 'main'],
@@ -37,6 +46,9 @@ export async function bundle(root: string, directory: string, facts: BuildFacts)
     const name = basename(path);
     await writeChunk(directory, name, code, outputs.get(`${path}.map`) ?? '');
   }
+  return Object.entries(result.metafile.outputs)
+    .filter(([, output]) => output.entryPoint !== undefined)
+    .map(([path]) => basename(path));
 }
 
 async function writeChunk(directory: string, name: string, code: string, map: string): Promise<void> {
@@ -49,7 +61,9 @@ async function writeChunk(directory: string, name: string, code: string, map: st
     legalComments: 'none',
     sourcemap: 'external',
     sourcefile: name,
-    supported: { 'dynamic-import': false },
+    // Node shows the whole line of an error that nobody caught.
+    lineLimit: 200,
+    supported: { ...NATIVE, 'dynamic-import': false },
   });
   if (!/^[\0-\x7f]*$/.test(chunk.code)) throw new Error(`${name} is not pure ASCII; the loader reads chunks as latin1`);
   await writeFile(join(directory, name), chunk.code);

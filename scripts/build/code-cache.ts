@@ -17,10 +17,10 @@ const WARM_COMMANDS: readonly (readonly string[])[] = [
 ];
 
 /**
- * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target. V8 builds its tables with
+ * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target; `entryChunks` are loaded for it. V8 builds its tables with
  * a random seed, which would make each build differ; so the caches are made with a fixed one and then get the flag hash of a run without it.
  */
-export function writeCodeCaches(node: string, directory: string, warm: string): void {
+export function writeCodeCaches(node: string, directory: string, warm: string, entryChunks: readonly string[]): void {
   const run = (flags: readonly string[], args: readonly string[]): string =>
     execFileSync(node, [...flags, ...args], {
       encoding: 'utf8',
@@ -31,7 +31,7 @@ export function writeCodeCaches(node: string, directory: string, warm: string): 
   const flagHash = run([], ['-p', 'new (require("node:vm").Script)("0").createCachedData().readUInt32LE(12)']);
   const caches = join(directory, 'caches');
   mkdirSync(caches);
-  writeFileSync(join(directory, 'warm.json'), JSON.stringify(WARM_COMMANDS));
+  writeFileSync(join(directory, 'warm.json'), JSON.stringify({ commands: WARM_COMMANDS, chunks: entryChunks }));
   run(['--hash-seed=42', '--no-flush-bytecode'], [warm, directory, caches]);
   for (const name of readdirSync(caches)) {
     const cache = readFileSync(join(caches, name));

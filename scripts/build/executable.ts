@@ -1,9 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, rename } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
-import type { SeaOptions } from '@yao-pkg/pkg/lib-es5/sea.js';
 import type { Target } from './targets.ts';
 
 const run = promisify(execFile);
@@ -22,7 +20,6 @@ export interface ExecutableOptions {
 
 /**
  * Makes a single executable with pkg's SEA builder. It appears at `output` in one step, so that a running older one goes on.
- * pkg's command line drops the SEA settings (6.23.0), hence its module API.
  */
 export async function buildExecutable(options: ExecutableOptions): Promise<void> {
   const { root, target, workDirectory, main, assets, output } = options;
@@ -31,38 +28,34 @@ export async function buildExecutable(options: ExecutableOptions): Promise<void>
   await chmod(node, 0o755);
   // Before the injection: afterwards it would break the executable.
   if (target.strip) await stripSymbols(target.strip, node);
-  const pkgSea = createRequire(import.meta.url)('@yao-pkg/pkg/lib-es5/sea.js') as {
-    default: (entry: string, options: SeaOptions) => Promise<void>;
-  };
   const temporary = join(workDirectory, 'executable');
-  // pkg works in a new directory below TMPDIR. With a `main` relative to it the blob holds no path of this machine.
-  const { TMPDIR } = process.env;
-  process.env.TMPDIR = workDirectory;
-  try {
-    await pkgSea.default(join(workDirectory, main), {
-      targets: [{ nodeRange: 'node24', platform: target.platform, arch: target.arch, output: temporary }],
-      nodePath: node,
-      signature: target.platform === 'macos',
-      seaConfig: {
-        ...{
-          main: `../${main}`,
-          // Half the memory under load for 6 % more time of the collector; NODE_OPTIONS of a user must not reach a program that holds tokens.
-          execArgv: ['--max-semi-space-size=4'],
-          execArgvExtension: 'none',
-        },
-        disableExperimentalSEAWarning: true,
-        useSnapshot: false,
-        useCodeCache: false,
-        assets: Object.fromEntries(Object.entries(assets).sort(([a], [b]) => (a < b ? -1 : 1))),
-      },
-    });
-  } finally {
-    if (TMPDIR === undefined) delete process.env.TMPDIR;
-    else process.env.TMPDIR = TMPDIR;
-  }
+  const settings = {
+    targets: [{ nodeRange: 'node24', platform: target.platform, arch: target.arch, output: temporary }],
+    nodePath: node,
+    signature: target.platform === 'macos',
+    seaConfig: {
+      // pkg works in a new directory below TMPDIR; relative to it the blob holds no path of this machine.
+      main: `../${main}`,
+      disableExperimentalSEAWarning: true,
+      useSnapshot: false,
+      useCodeCache: false,
+      // Half the memory under load for 6 % more time of the collector.
+      execArgv: ['--max-semi-space-size=4'],
+      // NODE_OPTIONS of a user must not reach a program that holds tokens.
+      execArgvExtension: 'none',
+      assets: Object.fromEntries(Object.entries(assets).sort(([a], [b]) => (a < b ? -1 : 1))),
+    },
+  };
+  const script = join(root, 'scripts/build/pkg-sea.cjs');
+  await run(process.execPath, [script, join(workDirectory, main), JSON.stringify(settings)], {
+    env: { ...process.env, TMPDIR: workDirectory },
+  });
   await chmod(temporary, 0o755);
   await mkdir(dirname(output), { recursive: true });
-  await rename(temporary, output);
+  // The output may be on another file system, where a rename is impossible.
+  const staged = `${output}.${process.pid}.tmp`;
+  await copyFile(temporary, staged);
+  await rename(staged, output);
 }
 
 async function stripSymbols([program, ...args]: readonly [string, ...string[]], file: string): Promise<void> {

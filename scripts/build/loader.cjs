@@ -80,5 +80,5 @@ if (isSea) {
     process.exitCode = code;
   });
 } else {
-  module.exports = { main, load, names, scripts };
+  module.exports = { main, load, scripts };
 }

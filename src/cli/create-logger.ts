@@ -28,6 +28,8 @@ export function createLogger({ level, format, output, colour }: LoggerOptions): 
         level,
         base: null,
         messageKey: 'message',
+        // Ours has done its work before pino's own would.
+        serializers: { err: (value: unknown) => value },
         timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }), log: serializeErrors },
       },

@@ -1,0 +1,31 @@
+import { spawn } from 'node:child_process';
+import { resolve } from 'node:path';
+
+/** The executable that `npm run build` made. */
+export const INTERLINK = resolve(import.meta.dirname, '../../dist/interlink');
+
+/** What a command did. */
+export interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs the executable with nothing in its environment but `env`. */
+export function interlink(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  return new Promise((done, reject) => {
+    const child = spawn(INTERLINK, args, {
+      env: { PATH: process.env.PATH ?? '', ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const output = { out: '', err: '' };
+    child.stdout.on('data', (chunk: Buffer) => {
+      output.out += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      output.err += chunk.toString();
+    });
+    child.once('error', reject);
+    child.once('close', (code) => done({ code, ...output }));
+  });
+}
