@@ -9,6 +9,13 @@ const QUANTITY = /^(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?$/;
 const path = z.string().min(1);
 const seconds = z.number().int().positive();
 
+function bothOrNeither(files: {
+  readonly certFile?: string | undefined;
+  readonly keyFile?: string | undefined;
+}): boolean {
+  return (files.certFile === undefined) === (files.keyFile === undefined);
+}
+
 /** The one taint that keeps pods away which were not meant for a virtual node. */
 export const DEFAULT_TAINT = 'virtual-node.interlink/no-schedule=true:NoSchedule';
 
@@ -56,6 +63,10 @@ export const nodeConfig = z.strictObject({
         .string()
         .regex(/^(https?:\/\/|unix:\/)/, 'expected https://host:port, http://host:port or unix:/path')
         .describe('Proxy or sidecar of the site.'),
+      protocol: z
+        .enum(['api', 'plugin'])
+        .default('api')
+        .describe('api for a proxy, an API server or a sidecar of interlink; plugin for a plugin of another make.'),
       tokenFile: path.optional().describe('File with the bearer token, read anew for each call.'),
       caFile: path.optional().describe('Authorities of the site in PEM; the public ones unless given.'),
       certFile: path.optional().describe('Client certificate in PEM.'),
@@ -69,6 +80,7 @@ export const nodeConfig = z.strictObject({
         .default(3)
         .describe('Failures in a row after which no new pods are placed here. Running pods are left alone.'),
     })
+    .refine(bothOrNeither, { path: ['keyFile'], message: 'certFile and keyFile are needed together' })
     .describe('Where the pods run.'),
   kubelet: z
     .strictObject({
@@ -84,6 +96,7 @@ export const nodeConfig = z.strictObject({
           'Authorities of client certificates; otherwise those of the cluster (extension-apiserver-authentication).',
         ),
     })
+    .refine(bothOrNeither, { path: ['keyFile'], message: 'certFile and keyFile are needed together' })
     .prefault({})
     .describe('The API that `kubectl logs` uses.'),
   leaseDurationSeconds: seconds.default(40).describe('After this time without a sign of life the node counts as lost.'),
