@@ -67,6 +67,8 @@ export interface RuntimeSettings {
   readonly imagePrefix?: string;
   /** Directory of pulled images. */
   readonly imageCache?: string;
+  /** Lets `process` run a container without mounts where the worker has no namespaces; it is then like any other process of the job. */
+  readonly allowWithoutIsolation?: boolean;
 }
 
 /** Where the runner reaches its sidecar. */

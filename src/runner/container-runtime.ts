@@ -9,8 +9,8 @@ export interface Mount {
   readonly target: string;
   readonly readOnly: boolean;
   /**
-   * A tmpfs of the container's own is wanted at `target`, of this size where given; a runtime that cannot make one binds `source`, an empty
-   * directory, instead.
+   * A tmpfs is wanted at `target`, of this size where given; a runtime that cannot make one binds `source`, an empty directory, instead. One that can
+   * makes one for each `source`, so that the containers of the pod share it and a restart finds it again.
    */
   readonly tmpfs?: { readonly sizeBytes?: number };
   /** The pod did not ask for it (`/etc/hosts`, the termination log …): a runtime without mounts may leave it out. */
@@ -29,6 +29,8 @@ export interface ContainerSecurity {
   readonly allowPrivilegeEscalation?: boolean;
   readonly addCapabilities?: readonly string[];
   readonly dropCapabilities?: readonly string[];
+  /** `seccompProfile.type`; absent and `Unconfined` mean no filter, as with a kubelet without `seccompDefault`. */
+  readonly seccomp?: 'RuntimeDefault' | 'Unconfined';
 }
 
 /** One container to start, everything resolved; the runtime adds nothing of the pod's meaning. */
@@ -49,6 +51,10 @@ export interface ContainerPlan {
   readonly tty: boolean;
   /** Bytes of memory that the container may use, for runtimes that can enforce it. */
   readonly memoryLimitBytes?: number;
+  /** `shareProcessNamespace`: the containers of the pod see each other's processes, and none of them is process 1. */
+  readonly sharedProcesses?: boolean;
+  /** `name_namespace(uid)` of the pod, for messages that a kubelet writes so. */
+  readonly podName?: string;
 }
 
 /** What an image says when it is looked at or fetched. */
@@ -113,4 +119,8 @@ export interface ContainerRuntime {
    * directory) or `CreateContainerConfigError` (the plan asks for what this runtime cannot give: the message says what).
    */
   start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer>;
+  /** Removes directories with all that the pod has put there, also what belongs to its other users. Before {@link close}. */
+  removeTrees?(paths: readonly string[]): Promise<void>;
+  /** Ends what the runtime holds for the pod as a whole, with every process in it. Without this call it ends with the runner's process. */
+  close?(): Promise<void>;
 }
