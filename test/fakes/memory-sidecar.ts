@@ -213,7 +213,12 @@ export class MemorySidecar implements Sidecar {
       for (;;) {
         options.signal.throwIfAborted();
         for (let event = queue.shift(); event; event = queue.shift()) yield event;
-        await Promise.race([wake.promise, this.#heartbeat(send, options.signal)]);
+        const idle = new AbortController();
+        try {
+          await Promise.race([wake.promise, this.#heartbeat(send, AbortSignal.any([options.signal, idle.signal]))]);
+        } finally {
+          idle.abort();
+        }
         wake = Promise.withResolvers<void>();
       }
     } finally {
@@ -294,6 +299,7 @@ export class MemorySidecar implements Sidecar {
     return {
       ...job.ref,
       jobId: job.jobId,
+      ...(spec?.nodeName === undefined ? {} : { virtualNode: spec.nodeName }),
       sandbox: job.sandbox,
       ...(job.startTime === undefined ? {} : { startTime: job.startTime, nodeName: 'memory-node' }),
       containers: (spec?.containers ?? []).map(statusOf),
