@@ -1,0 +1,246 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import type { Duplex, Readable, Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { type Clock, rfc3339 } from '../base/clock.ts';
+import { InterlinkError, systemCodeOf } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ContainerExit, ContainerOutput, RunningContainer } from './container-runtime.ts';
+import { ChannelReader } from './namespace-channel.ts';
+import { type Command, commandCalls, describeFailure } from './namespace-command.ts';
+import { type Identity, identityCalls } from './namespace-identity.ts';
+import { LINUX } from './namespace-linux.ts';
+import { closeWriters, makePipes } from './namespace-pipes.ts';
+import type { Program, SystemCall } from './namespace-program.ts';
+import { DIE_WITH_PARENT, type Sandbox } from './namespace-sandbox.ts';
+import { type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
+import { openTerminal } from './namespace-terminal.ts';
+
+/** A container as system calls. */
+export interface ContainerSetup {
+  /** Made in the container's own mount and process namespace: they end with the container's root as root. */
+  readonly root: readonly SystemCall[];
+  readonly identity: Identity;
+  readonly command: Command;
+  readonly tty: boolean;
+  /** Whether it shares the sandbox's process namespace instead of having its own. */
+  readonly sharedProcesses: boolean;
+}
+
+export interface StartContainerDeps {
+  readonly sandbox: Sandbox;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const { CLONE_NEWNS, CLONE_NEWPID, EPERM, TIOCSCTTY } = LINUX;
+
+/**
+ * Starts a container in the sandbox of its pod and resolves once its program has been executed. Three processes are involved: one that joins the sandbox and ends, a keeper in
+ * the sandbox that tells how the container ended, and the container's first process. All of them die with the sandbox.
+ *
+ * @throws Invalid with code `StartError` when a step fails; nothing is left then and nothing was written to `output`.
+ */
+export async function startContainer(
+  setup: ContainerSetup,
+  output: ContainerOutput,
+  { sandbox, clock, logger }: StartContainerDeps,
+): Promise<RunningContainer> {
+  const streams = setup.tty ? await terminalStreams(sandbox.directory) : await pipeStreams(sandbox.directory);
+  let run: SpawnedProgram;
+  try {
+    run = await spawnProgram(programOf(setup, sandbox), { directory: sandbox.directory, stdio: streams.stdio });
+  } catch (error) {
+    streams.discard();
+    throw error;
+  } finally {
+    streams.closeOurs();
+  }
+  const reader = new ChannelReader(run.channel);
+  const keeper = numberOf(await reader.read(8));
+  const first = keeper === undefined ? undefined : numberOf(await reader.read(8));
+  const pid = keeper === undefined || first === undefined ? undefined : firstChild(keeper);
+  const failure = await run.report;
+  if (failure || first === undefined) {
+    // What the keeper tells now is only that the half-made container has gone.
+    await reader.read(4);
+    run.channel.destroy();
+    streams.discard();
+    throw new InterlinkError(
+      'Invalid',
+      failure ? describeFailure(failure) : 'the container could not be made: it was killed',
+      {
+        code: 'StartError',
+        details: { ...failure },
+      },
+    );
+  }
+  const startedAt = rfc3339(clock.nowMs());
+  const written = Promise.all([drain(streams.stdout, output.stdout), drain(streams.stderr, output.stderr)]);
+  let ended = false;
+  const exited = (async (): Promise<ContainerExit> => {
+    const status = await reader.read(4);
+    ended = true;
+    if (setup.sharedProcesses && keeper !== undefined) endOthers(keeper, logger);
+    acknowledge(run.channel);
+    const finishedAt = rfc3339(clock.nowMs());
+    await written;
+    return { ...decodeStatus(status), oomKilled: false, finishedAt };
+  })();
+  return {
+    id: randomBytes(32).toString('hex'),
+    startedAt,
+    pid,
+    exited,
+    kill(signal) {
+      if (!ended && pid !== undefined) sendSignal(pid, signal);
+    },
+  };
+}
+
+function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
+  const { root, identity, command, tty, sharedProcesses } = setup;
+  const namespaces = CLONE_NEWNS | (sharedProcesses ? 0 : CLONE_NEWPID);
+  return {
+    calls: sandbox.join({ processes: true }),
+    fork: {
+      save: 'keeper',
+      parent: [{ call: 'write', args: [4, { addressOf: 'keeper' }, 8], what: 'tell the pid of the keeper' }],
+      child: {
+        calls: [{ call: 'unshare', args: [namespaces], what: 'make the namespaces of the container' }],
+        fork: {
+          save: 'first',
+          parent: [
+            { call: 'write', args: [4, { addressOf: 'first' }, 8], what: 'tell that the container exists' },
+            // The ends of the output and of the report must be the container's alone.
+            ...[0, 1, 2, 3].map((fd): SystemCall => ({ call: 'close', args: [fd], tolerate: 'all', what: 'close' })),
+            { call: 'wait4', args: [{ slot: 'first' }, { addressOf: 'status' }, 0, 0], what: 'wait' },
+            { call: 'write', args: [4, { addressOf: 'status' }, 4], what: 'tell the end' },
+            { call: 'read', args: [4, { addressOf: 'status' }, 1], what: 'wait until it is known' },
+          ],
+          child: {
+            calls: [
+              ...DIE_WITH_PARENT,
+              { call: 'close', args: [4], what: 'close' },
+              { call: 'umask', args: [0o22], what: 'set the mask of new files' },
+              { call: 'setsid', args: [], tolerate: [EPERM], what: 'make a session' },
+              ...root,
+              ...(tty ? ([{ call: 'ioctl', args: [0, TIOCSCTTY, 0], what: 'take the terminal' }] as const) : []),
+              ...commandCalls(command, identityCalls(identity, process.arch)),
+            ],
+          },
+        },
+      },
+    },
+  };
+}
+
+interface Streams {
+  readonly stdio: readonly [number | 'ignore', number, number];
+  readonly stdout: Readable;
+  readonly stderr: Readable | undefined;
+  /** Closes the container's ends in this process. */
+  closeOurs(): void;
+  discard(): void;
+}
+
+async function pipeStreams(directory: string): Promise<Streams> {
+  const pipes = await makePipes(2, directory);
+  const [stdout, stderr] = pipes as [(typeof pipes)[number], (typeof pipes)[number]];
+  return {
+    stdio: ['ignore', stdout.write, stderr.write],
+    stdout: stdout.read,
+    stderr: stderr.read,
+    closeOurs: () => closeWriters(pipes),
+    discard: () => {
+      for (const { read } of pipes) read.destroy();
+    },
+  };
+}
+
+async function terminalStreams(directory: string): Promise<Streams> {
+  const { read, slave } = await openTerminal(directory);
+  return {
+    stdio: [slave, slave, slave],
+    stdout: read,
+    stderr: undefined,
+    closeOurs: () => closeSync(slave),
+    discard: () => {
+      read.destroy();
+    },
+  };
+}
+
+/** Passes everything on and ends the target; a target that fails loses the rest, but the container goes on writing. */
+async function drain(source: Readable | undefined, target: Writable): Promise<void> {
+  if (source === undefined) {
+    target.end();
+    await finished(target).catch(() => {});
+    return;
+  }
+  // A terminal tells its end by EIO; a broken target is its owner's to report.
+  source.on('error', () => {});
+  target.on('error', () => source.resume());
+  source.pipe(target, { end: false });
+  await finished(source, { writable: false }).catch(() => {});
+  source.destroy();
+  target.end();
+  await finished(target).catch(() => {});
+}
+
+function numberOf(bytes: Buffer | undefined): number | undefined {
+  return bytes && Number(bytes.readBigInt64LE());
+}
+
+/** The status of wait(2). */
+function decodeStatus(bytes: Buffer | undefined): { readonly exitCode: number; readonly signal?: number } {
+  // A keeper that was killed took the container along.
+  const status = bytes?.readInt32LE() ?? LINUX.SIGKILL;
+  const signal = status & 0x7f;
+  return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { exitCode: 128 + signal, signal };
+}
+
+function acknowledge(channel: Duplex): void {
+  channel.end(Buffer.of(0));
+  channel.resume();
+}
+
+/** Pid, as this process sees it, of the keeper's only child; undefined once that has ended. */
+function firstChild(keeper: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${keeper}/task/${keeper}/children`, 'utf8').trim();
+    return text === '' ? undefined : Number(text.split(' ')[0]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** In a shared process namespace the end of the first process does not end the others; they are known by the mount namespace. */
+function endOthers(keeper: number, logger: Logger): void {
+  const own = namespaceOf(keeper);
+  if (own === undefined) return;
+  for (let round = 0; round < 20; round += 1) {
+    const others = readdirSync('/proc')
+      .map(Number)
+      .filter((pid) => Number.isInteger(pid) && pid !== keeper && namespaceOf(pid) === own);
+    if (others.length === 0) return;
+    for (const pid of others) sendSignal(pid, 'SIGKILL');
+  }
+  logger.warn('processes of a container with a shared process namespace do not end', { keeper });
+}
+
+function namespaceOf(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/mnt`);
+  } catch {
+    return undefined;
+  }
+}
+
+function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ESRCH') throw error;
+  }
+}

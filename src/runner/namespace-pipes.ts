@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { LINUX } from './namespace-linux.ts';
+import { runSystemCalls } from './namespace-run.ts';
+
+/** A pipe of the kernel. */
+export interface Pipe {
+  readonly read: Readable;
+  /** Descriptor of the writing end; closed by {@link closeWriters} once a child has it. */
+  readonly write: number;
+}
+
+/**
+ * Makes pipes. What Node's `spawn` calls a pipe is a socket, and a socket cannot be opened again by name: `echo >/dev/stdout`, and every image that logs
+ * to a link to `/dev/stdout`, would fail.
+ *
+ * @throws Unavailable when `directory` cannot hold a FIFO.
+ */
+export async function makePipes(count: number, directory: string): Promise<readonly Pipe[]> {
+  const paths = Array.from({ length: count }, () => join(directory, `pipe-${randomBytes(6).toString('hex')}`));
+  const { AT_FDCWD, S_IFIFO } = LINUX;
+  await runSystemCalls(
+    paths.map((path) => ({
+      call: 'mknodat',
+      args: [AT_FDCWD, path, S_IFIFO | 0o600, 0],
+      what: `make a pipe in ${directory}`,
+    })),
+    { directory },
+  );
+  try {
+    return paths.map((path) => {
+      const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const write = openSync(path, constants.O_WRONLY);
+      return { read: new Socket({ fd, readable: true, writable: false }), write };
+    });
+  } finally {
+    for (const path of paths) rmSync(path, { force: true });
+  }
+}
+
+/** Closes our copies of the writing ends, so that the readers see the end when the child and its children have gone. */
+export function closeWriters(pipes: readonly Pipe[]): void {
+  for (const { write } of pipes) closeSync(write);
+}

@@ -1,0 +1,134 @@
+import { lstat, readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import type { CommandRunner } from '../base/command.ts';
+import { makePrivateDirectory } from '../base/files.ts';
+import type { Logger } from '../base/logger.ts';
+import type { ContainerOutput, ContainerPlan, Mount, RunningContainer } from './container-runtime.ts';
+import { type ContainerSetup, startContainer } from './namespace-container.ts';
+import { hasId, type IdMap } from './namespace-ids.ts';
+import { LINUX } from './namespace-linux.ts';
+import type { SystemCall } from './namespace-program.ts';
+import { createSandbox, type Sandbox } from './namespace-sandbox.ts';
+
+export interface PodNamespacesDeps {
+  /** Private directory on the worker for this pod alone; made where it is missing. Programs must be allowed to run there. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly commands: CommandRunner;
+}
+
+/** The sandbox of one pod, made when it is first needed, and what containers ask of it. */
+export class PodNamespaces {
+  readonly #deps: PodNamespacesDeps;
+  readonly #ids: () => Promise<IdMap | undefined>;
+  readonly #prepared = new Map<string, Promise<void>>();
+  #sandbox: Promise<Sandbox> | undefined;
+
+  constructor(deps: PodNamespacesDeps, ids: () => Promise<IdMap | undefined>) {
+    this.#deps = deps;
+    this.#ids = ids;
+  }
+
+  /**
+   * The sandbox; the first caller's host name is the pod's.
+   * @throws Unsupported as `createSandbox`; the next call tries again.
+   */
+  sandbox(hostname: string): Promise<Sandbox> {
+    this.#sandbox ??= this.#create(hostname).catch((error: unknown) => {
+      this.#sandbox = undefined;
+      throw error;
+    });
+    return this.#sandbox;
+  }
+
+  /** Does `prepare` once in the life of the sandbox for each `key`; tries again after a failure. */
+  once(key: string, prepare: () => Promise<void>): Promise<void> {
+    const done =
+      this.#prepared.get(key) ??
+      prepare().catch((error: unknown) => {
+        this.#prepared.delete(key);
+        throw error;
+      });
+    this.#prepared.set(key, done);
+    return done;
+  }
+
+  /** Gives the plan's volumes what only the sandbox can: their tmpfs, and the pod's group as owner. */
+  async prepareVolumes(plan: ContainerPlan, sandbox: Sandbox): Promise<void> {
+    const { fsGroup } = plan.security;
+    for (const mount of plan.mounts) {
+      if (mount.tmpfs) await this.once(`tmpfs ${mount.source}`, () => mountTmpfs(mount, sandbox));
+      if (fsGroup === undefined || mount.optional || mount.tmpfs || !sandbox.ids || !hasId(sandbox.ids.gids, fsGroup))
+        continue;
+      await this.once(`group ${mount.source}`, async () => {
+        const paths = await tree(mount.source);
+        await sandbox.run(paths.map((path) => chownCall(path, fsGroup)));
+      });
+    }
+  }
+
+  async start(setup: ContainerSetup, output: ContainerOutput, sandbox: Sandbox): Promise<RunningContainer> {
+    const { clock, logger } = this.#deps;
+    return startContainer(setup, output, { sandbox, clock, logger });
+  }
+
+  async removeTrees(paths: readonly string[], hostname: string): Promise<void> {
+    const sandbox = await this.sandbox(hostname);
+    await sandbox.run([
+      {
+        call: 'execve',
+        args: ['/bin/rm', { strings: ['rm', '-rf', '--', ...paths] }, { strings: [] }],
+        what: 'remove volumes',
+      },
+    ]);
+  }
+
+  async close(): Promise<void> {
+    const sandbox = this.#sandbox;
+    this.#sandbox = undefined;
+    this.#prepared.clear();
+    await (await sandbox?.catch(() => undefined))?.close();
+  }
+
+  async #create(hostname: string): Promise<Sandbox> {
+    const { directory, commands } = this.#deps;
+    await makePrivateDirectory(directory);
+    const ids = await this.#ids();
+    return createSandbox({ directory, hostname, commands, ...(ids && { ids }) });
+  }
+}
+
+async function mountTmpfs({ source, tmpfs }: Mount, sandbox: Sandbox): Promise<void> {
+  const { mode, gid } = await stat(source);
+  const options = [
+    `mode=${(mode & 0o7777).toString(8)}`,
+    ...(tmpfs?.sizeBytes === undefined ? [] : [`size=${tmpfs.sizeBytes}`]),
+    // The group of a directory that root has given away; in a user namespace it comes with the pod's group.
+    ...(sandbox.ids === undefined ? [`gid=${gid}`] : []),
+  ];
+  const { MS_NODEV, MS_NOSUID } = LINUX;
+  await sandbox.run([
+    {
+      call: 'mount',
+      args: ['tmpfs', source, 'tmpfs', MS_NOSUID | MS_NODEV, options.join(',')],
+      what: 'mount a memory volume',
+    },
+  ]);
+}
+
+function chownCall(path: string, gid: number): SystemCall {
+  const { AT_FDCWD, AT_SYMLINK_NOFOLLOW } = LINUX;
+  return {
+    call: 'fchownat',
+    args: [AT_FDCWD, path, -1, gid, AT_SYMLINK_NOFOLLOW],
+    what: `give a volume to the group ${gid}`,
+  };
+}
+
+async function tree(path: string): Promise<readonly string[]> {
+  if (!(await lstat(path)).isDirectory()) return [path];
+  const entries = await readdir(path, { recursive: true });
+  return [path, ...entries.map((entry) => join(path, entry))];
+}

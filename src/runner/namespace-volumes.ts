@@ -1,0 +1,121 @@
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, normalize } from 'node:path';
+import { InterlinkError, messageOf } from '../base/errors.ts';
+import type { Mount } from './container-runtime.ts';
+import { LINUX } from './namespace-linux.ts';
+import type { SystemCall } from './namespace-program.ts';
+
+/** A mount whose source has been looked at. */
+export interface PreparedMount {
+  /** Without symbolic links: an absolute link would lead elsewhere once the root has changed. */
+  readonly source: string;
+  readonly target: string;
+  readonly directory: boolean;
+  readonly readOnly: boolean;
+  /** nosuid, nodev and noexec of the file system that holds the source: the kernel insists that a remount repeats them. */
+  readonly flags: number;
+}
+
+/**
+ * Looks at the sources; parents come before what is mounted in them.
+ * @throws NotFound with code `StartError` when a source cannot be reached, Invalid with `StartError` for a target that is no absolute path.
+ */
+export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/mountinfo'): readonly PreparedMount[] {
+  const points = mountPoints(mountInfo);
+  return mounts
+    .map(({ source, target, readOnly }) => {
+      if (!target.startsWith('/') || normalize(target) === '/')
+        throw new InterlinkError('Invalid', `mount path ${JSON.stringify(target)}: not an absolute path below /`, {
+          code: 'StartError',
+        });
+      try {
+        const real = realpathSync(source);
+        return {
+          source: real,
+          target: normalize(target).replace(/\/$/, ''),
+          directory: statSync(real).isDirectory(),
+          readOnly,
+          flags: flagsOf(real, points),
+        };
+      } catch (error) {
+        throw new InterlinkError(
+          'NotFound',
+          `mount path ${target}: its source cannot be reached: ${messageOf(error)}`,
+          {
+            code: 'StartError',
+            cause: error,
+          },
+        );
+      }
+    })
+    .toSorted((a, b) => (a.target < b.target ? -1 : 1));
+}
+
+/** System calls that make the directory `path` and its parents where they are missing. */
+export function makeDirectoryCalls(path: string, what: string): readonly SystemCall[] {
+  const calls: SystemCall[] = [];
+  for (let p = path; p !== '/'; p = dirname(p))
+    calls.unshift({ call: 'mkdirat', args: [LINUX.AT_FDCWD, p, 0o755], tolerate: [LINUX.EEXIST], what });
+  return calls;
+}
+
+/** The system call that makes an empty file where there is none. */
+export function makeFileCall(path: string, what: string): SystemCall {
+  const { AT_FDCWD, S_IFREG, EEXIST } = LINUX;
+  return { call: 'mknodat', args: [AT_FDCWD, path, S_IFREG | 0o644, 0], tolerate: [EEXIST], what };
+}
+
+/**
+ * System calls that bind the mounts, after the change of root.
+ * @param old Where the worker's root is found.
+ * @param make What has to be made for a target: all of its path, or less where the root is the worker's own.
+ */
+export function volumeCalls(
+  mounts: readonly PreparedMount[],
+  old: string,
+  make: (mount: PreparedMount, what: string) => readonly SystemCall[],
+): readonly SystemCall[] {
+  const { MS_BIND, MS_REC, MS_REMOUNT, MS_RDONLY } = LINUX;
+  const what = ({ target }: PreparedMount): string => `mount path ${target}`;
+  return [
+    ...mounts.flatMap((mount): readonly SystemCall[] => [
+      ...make(mount, what(mount)),
+      { call: 'mount', args: [`${old}${mount.source}`, mount.target, 0, MS_BIND | MS_REC, 0], what: what(mount) },
+    ]),
+    // Only now, as a mount point may have to be made inside of another volume.
+    ...mounts
+      .filter(({ readOnly }) => readOnly)
+      .map(
+        (mount): SystemCall => ({
+          call: 'mount',
+          args: [0, mount.target, 0, MS_REMOUNT | MS_BIND | MS_RDONLY | mount.flags, 0],
+          what: `${what(mount)}: make it read-only`,
+        }),
+      ),
+  ];
+}
+
+type MountPoint = readonly [path: string, flags: number];
+
+function mountPoints(file: string): readonly MountPoint[] {
+  return readFileSync(file, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const [, , , , path = '/', options = ''] = line.split(' ');
+      const names = options.split(',');
+      const flag = (name: string, value: number): number => (names.includes(name) ? value : 0);
+      const flags = flag('nosuid', LINUX.MS_NOSUID) | flag('nodev', LINUX.MS_NODEV) | flag('noexec', LINUX.MS_NOEXEC);
+      return [path.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 8))), flags];
+    });
+}
+
+/** The longest mount point wins, and of several on one path the last, which covers the others. */
+function flagsOf(path: string, points: readonly MountPoint[]): number {
+  let best: MountPoint = ['', 0];
+  for (const point of points) {
+    const [at] = point;
+    if (at.length >= best[0].length && (at === '/' || path === at || path.startsWith(`${at}/`))) best = point;
+  }
+  return best[1];
+}
