@@ -2,17 +2,16 @@ import { type FSWatcher, watch } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Clock } from './clock.ts';
 
-const WATCHED_POLL_MS = 1_000;
-const BLIND_POLL_MS = 250;
+const POLL_MS = 250;
 
 /** Tells when a file may have changed. */
 export interface FileChanges {
-  /** Resolves after the next change since the last call, or after at most a second; rejects with `signal.reason`. */
+  /** Resolves after the next change since the last call, or after at most a quarter of a second; rejects with `signal.reason`. */
   wait(options: { readonly clock: Clock; readonly signal: AbortSignal }): Promise<void>;
   close(): void;
 }
 
-/** Wakes on a change of the directory where the kernel tells (not on network file systems), and by a slow poll always. */
+/** Wakes on a change of the directory where the kernel tells (not on network file systems), and by a poll always. */
 export function watchFile(path: string): FileChanges {
   let changed = false;
   let wake: (() => void) | undefined;
@@ -34,8 +33,7 @@ export function watchFile(path: string): FileChanges {
   return {
     async wait({ clock, signal }) {
       const done = new AbortController();
-      const pollMs = watcher === undefined ? BLIND_POLL_MS : WATCHED_POLL_MS;
-      const slept = clock.sleep(pollMs, { signal: AbortSignal.any([signal, done.signal]) });
+      const slept = clock.sleep(POLL_MS, { signal: AbortSignal.any([signal, done.signal]) });
       try {
         await Promise.race([
           slept,

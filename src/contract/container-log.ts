@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 import { watchFile } from '../base/file-changes.ts';
@@ -72,7 +72,7 @@ function earliest({ sinceSeconds, sinceTime }: LogOptions, clock: Clock): number
   return ms;
 }
 
-/** Batches of whole records from where `tailLines` begins, then, with `follow`, those that come. */
+/** Batches of whole records, each valid until the next is asked for, from where `tailLines` begins, then, with `follow`, those that come. */
 async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer[], void, void> {
   const { path, options, signal } = request;
   const start = await startOf(await existingFiles(path), options.tailLines);
@@ -80,11 +80,15 @@ async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer
   let offset = start.offset;
   const changes = options.follow ? watchFile(path) : undefined;
   const buffer = new RecordBuffer();
+  // One block for all: whoever takes a batch is done with it before the next one is read.
+  const space = Buffer.allocUnsafe(BLOCK_BYTES);
   const readAll = async function* (): AsyncGenerator<Buffer[], void, void> {
-    for (let block = await readBlock(handle, offset); block.length > 0; block = await readBlock(handle, offset)) {
+    for (;;) {
+      const { bytesRead } = await handle.read(space, 0, BLOCK_BYTES, offset);
+      if (bytesRead === 0) return;
       signal.throwIfAborted();
-      offset += block.length;
-      const records = buffer.push(block);
+      offset += bytesRead;
+      const records = buffer.push(space.subarray(0, bytesRead));
       if (records.length > 0) yield records;
     }
   };
@@ -113,12 +117,6 @@ async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer
     changes?.close();
     await handle.close();
   }
-}
-
-async function readBlock(handle: FileHandle, offset: number): Promise<Buffer> {
-  const block = Buffer.allocUnsafe(BLOCK_BYTES);
-  const { bytesRead } = await handle.read(block, 0, BLOCK_BYTES, offset);
-  return block.subarray(0, bytesRead);
 }
 
 /** Cuts blocks into records; keeps what has no newline yet. */

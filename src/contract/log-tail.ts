@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { parseRecord } from './log-record.ts';
 
 const BLOCK_BYTES = 64 * 1024;
@@ -14,6 +14,8 @@ export interface Position {
 export async function startOf(files: readonly string[], tailLines: number | undefined): Promise<Position> {
   const [oldest] = files as readonly [string];
   if (tailLines === undefined) return { path: oldest, offset: 0 };
+  const newest = files.at(-1) as string;
+  if (tailLines === 0) return { path: newest, offset: (await stat(newest)).size };
   let search: TailSearch = { wanted: tailLines, openEnd: true };
   for (const path of files.toReversed()) {
     search = await tailOffset(path, search);
@@ -38,7 +40,6 @@ async function tailOffset(path: string, { wanted, openEnd }: TailSearch): Promis
     let carry: Buffer = Buffer.alloc(0);
     let lines = wanted;
     let unclosed = openEnd;
-    if (lines === 0) return { offset: end, wanted: 0, openEnd: false };
     while (end > 0) {
       const from = Math.max(0, end - BLOCK_BYTES);
       const block = Buffer.allocUnsafe(end - from);

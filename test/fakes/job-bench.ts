@@ -90,10 +90,11 @@ export class JobBench implements AsyncDisposable {
 
   /** Waits, without a clock, until `predicate` holds for the records so far. */
   async until(predicate: (records: readonly RunnerRecord[]) => boolean): Promise<RunnerRecord[]> {
-    for (let tries = 0; tries < 2_000; tries += 1) {
+    const deadline = performance.now() + 10_000;
+    while (performance.now() < deadline) {
       const records = await this.records();
       if (predicate(records)) return records;
-      await new Promise((resolve) => setImmediate(resolve));
+      await new Promise((resolve) => setTimeout(resolve, 1));
     }
     throw new Error(`never came: ${JSON.stringify(await this.records(), undefined, 1)}`);
   }
