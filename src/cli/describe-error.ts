@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import { kindOf, messageOf } from '../base/errors.ts';
 import type { CliIo } from './cli-io.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { useColour } from './use-colour.ts';
 
 const MAX_CAUSES = 5;
 
@@ -11,7 +12,9 @@ const MAX_CAUSES = 5;
  */
 export function describeError(error: unknown, io: CliIo): number {
   if (io.signal.aborted && error === io.signal.reason) return EXIT.ok;
-  const lines = [`${red('error:', io)} ${messageOf(error)}`];
+  const lines = [
+    `${useColour(io) ? styleText('red', 'error:', { validateStream: false }) : 'error:'} ${messageOf(error)}`,
+  ];
   let cause = error instanceof Error ? error.cause : undefined;
   for (let depth = 0; cause !== undefined && depth < MAX_CAUSES; depth++) {
     const message = messageOf(cause);
@@ -22,10 +25,4 @@ export function describeError(error: unknown, io: CliIo): number {
   if (kindOf(error) === 'Internal' && error instanceof Error && error.stack) lines.push(error.stack);
   io.stderr.write(`${lines.join('\n')}\n`);
   return exitCodeOf(error);
-}
-
-/** Colour on a terminal only, and not when NO_COLOR is set. @see https://no-color.org */
-function red(text: string, { stderr, env }: CliIo): string {
-  const plain = !stderr.isTTY || (env.NO_COLOR ?? '') !== '' || env.TERM === 'dumb';
-  return plain ? text : styleText('red', text, { validateStream: false });
 }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { parse } from 'yaml';
 import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
 import { InterlinkError, messageOf } from '../base/errors.ts';
@@ -114,8 +115,6 @@ export async function readKubeconfig(
 }
 
 async function parseFile(path: string, invalid: (why: string, cause?: unknown) => InterlinkError): Promise<Kubeconfig> {
-  // Loaded here because most programs that link this file never read one.
-  const { parse } = await import('yaml');
   let value: unknown;
   try {
     value = parse(await readFile(path, 'utf8'), { schema: 'core' });
