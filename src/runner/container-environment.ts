@@ -1,5 +1,5 @@
+import { expandReferences } from '../kube/expansion.ts';
 import type { Container } from '../kube/types.ts';
-import { expandVariables } from './expand-variables.ts';
 
 /**
  * The pod's own variables of one container in order, names unique: of two entries with a name the later one counts. The bundle has resolved everything but
@@ -15,7 +15,7 @@ export function containerEnvironment(container: Container, podIP: string): Reado
       late = true;
       values.set(name, podIP);
     } else {
-      values.set(name, late ? expandVariables(value, (other) => values.get(other)) : value);
+      values.set(name, late ? expandReferences(value, (other) => values.get(other)) : value);
     }
   }
   return values;

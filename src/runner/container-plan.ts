@@ -1,13 +1,13 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { containerLogPath, type JobDirectory } from '../contract/job-directory.ts';
+import { expandReferences } from '../kube/expansion.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import { containerEnvironment } from './container-environment.ts';
 import { containerMounts } from './container-mounts.ts';
 import type { ContainerPlan, Mount } from './container-runtime.ts';
 import { containerSecurity } from './container-security.ts';
-import { expandVariables } from './expand-variables.ts';
 import type { PodNetwork } from './pod-network.ts';
 import type { PodVolume } from './pod-volumes.ts';
 
@@ -38,7 +38,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
   const { name, command, args, workingDir, resources, tty } = container;
   const own = containerEnvironment(container, network.podIP);
   const expand = (words: readonly string[]): readonly string[] =>
-    words.map((word) => expandVariables(word, (variable) => own.get(variable)));
+    words.map((word) => expandReferences(word, (variable) => own.get(variable)));
   const logPath = containerLogPath(directory, name, attempt);
   const terminationFile = join(dirname(logPath), `${attempt}.termination`);
   await mkdir(dirname(logPath), { recursive: true, mode: 0o700 });
@@ -68,6 +68,8 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
     security: containerSecurity(pod, container),
     hostname: network.hostname,
     tty: tty ?? false,
+    sharedProcesses: pod.spec?.shareProcessNamespace ?? false,
+    podName: `${pod.metadata?.name}_${pod.metadata?.namespace ?? 'default'}(${pod.metadata?.uid})`,
     ...(memory === undefined ? {} : { memoryLimitBytes: wholeUnits(parseQuantity(memory)) }),
   };
   return { plan, logPath, terminationFile };

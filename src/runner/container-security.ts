@@ -1,9 +1,11 @@
+import { InterlinkError } from '../base/errors.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import type { ContainerSecurity } from './container-runtime.ts';
 
 /**
  * Security context of the container over that of the pod. `runAsGroup` without `runAsUser` of the same level still counts, as in a kubelet.
  *
+ * @throws InterlinkError with code `CreateContainerConfigError` for a seccomp profile out of a file
  * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/securitycontext/util.go DetermineEffectiveSecurityContext
  */
 export function containerSecurity(pod: Pod, container: Container): ContainerSecurity {
@@ -20,7 +22,19 @@ export function containerSecurity(pod: Pod, container: Container): ContainerSecu
     allowPrivilegeEscalation: own?.allowPrivilegeEscalation,
     addCapabilities: own?.capabilities?.add,
     dropCapabilities: own?.capabilities?.drop,
+    seccomp: seccompOf(own?.seccompProfile?.type ?? ofPod?.seccompProfile?.type),
   });
+}
+
+function seccompOf(type: string | undefined): 'RuntimeDefault' | 'Unconfined' | undefined {
+  if (type === undefined || type === 'RuntimeDefault' || type === 'Unconfined') return type;
+  throw new InterlinkError(
+    'Invalid',
+    `seccompProfile of type ${type} cannot be had: its file would be on a node; use RuntimeDefault`,
+    {
+      code: 'CreateContainerConfigError',
+    },
+  );
 }
 
 type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };

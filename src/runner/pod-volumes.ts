@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
@@ -6,6 +6,7 @@ import type { JobDirectory, JobSpec } from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Pod, Volume } from '../kube/types.ts';
+import type { ContainerRuntime } from './container-runtime.ts';
 import { makeMemoryDirectory } from './memory-directory.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
 import { type VolumeFile, volumeFiles } from './volume-files.ts';
@@ -18,14 +19,16 @@ export interface PodVolume {
   readonly path: string;
   /** A kubelet mounts these read-only whatever the pod says. */
   readonly alwaysReadOnly: boolean;
-  /** The one container that mounts it may have a tmpfs of its own instead. */
+  /** A tmpfs of the runtime shall take the directory's place. */
   readonly tmpfs?: { readonly sizeBytes?: number };
 }
 
 export interface PodVolumes {
   readonly byName: ReadonlyMap<string, PodVolume>;
-  /** Removes everything; what cannot be removed is logged and left to whoever removes the job directory. */
-  remove(): Promise<void>;
+  /**
+   * Removes everything, with the runtime's help where containers had other users; what is left even so is logged, and removed with the job directory.
+   */
+  remove(runtime?: Pick<ContainerRuntime, 'removeTrees'>): Promise<void>;
 }
 
 export interface PodVolumesDeps {
@@ -69,11 +72,15 @@ export async function makePodVolumes(
   const roots = [memory, scratch, directory.volumes].filter((path) => path !== undefined);
 
   const byName = new Map<string, PodVolume>();
-  const remove = async (): Promise<void> => {
-    for (const path of roots)
-      await rm(path, { recursive: true, force: true }).catch((error: unknown) =>
-        logger.warn('volumes cannot be removed', { path, err: error }),
-      );
+  const remove = async (runtime?: Pick<ContainerRuntime, 'removeTrees'>): Promise<void> => {
+    for (const path of roots) {
+      try {
+        await rm(path, { recursive: true, force: true });
+      } catch {
+        // Files of the containers' other users: only the runtime can be them.
+        await removeWithRuntime(path, runtime, logger);
+      }
+    }
   };
   try {
     for (const path of roots) await mkdir(path, { recursive: true, mode: 0o700 });
@@ -101,6 +108,20 @@ export async function makePodVolumes(
   return { byName, remove };
 }
 
+async function removeWithRuntime(
+  path: string,
+  runtime: Pick<ContainerRuntime, 'removeTrees'> | undefined,
+  logger: Logger,
+): Promise<void> {
+  try {
+    const entries = await readdir(path);
+    await runtime?.removeTrees?.(entries.map((entry) => join(path, entry)));
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    logger.warn('volumes cannot be removed', { path, err: error });
+  }
+}
+
 function belongsInMemory({ secret, projected, downwardAPI, emptyDir }: Volume): boolean {
   return (secret ?? projected ?? downwardAPI) !== undefined || emptyDir?.medium === 'Memory';
 }
@@ -112,15 +133,17 @@ async function makeEmptyDir(volume: Volume, pod: Pod, base: string, ownership: V
   if (fsGroup !== undefined && canChown) await chown(path, -1, fsGroup);
   await chmod(path, fsGroup === undefined ? 0o777 : 0o2777);
   const made = { name: volume.name, path, alwaysReadOnly: false };
-  // Shared between containers it must be one directory; alone it can be a tmpfs with the limit that was asked for.
-  if (volume.emptyDir?.medium !== 'Memory' || usesOf(volume.name, pod) !== 1) return made;
+  // A subPath is made on this side, where the runtime's tmpfs is not seen.
+  if (volume.emptyDir?.medium !== 'Memory' || hasSubPath(volume.name, pod)) return made;
   const limit = volume.emptyDir.sizeLimit;
   return { ...made, tmpfs: limit === undefined ? {} : { sizeBytes: wholeUnits(parseQuantity(limit)) } };
 }
 
-function usesOf(volume: string, pod: Pod): number {
+function hasSubPath(volume: string, pod: Pod): boolean {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
-  return containers.flatMap(({ volumeMounts }) => volumeMounts ?? []).filter(({ name }) => name === volume).length;
+  return containers
+    .flatMap(({ volumeMounts }) => volumeMounts ?? [])
+    .some(({ name, subPath, subPathExpr }) => name === volume && (subPath || subPathExpr));
 }
 
 /** Whether every container runs as one and the same user that the pod names. @see FsUserFrom in pkg/volume/util of Kubernetes */

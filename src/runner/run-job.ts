@@ -4,6 +4,7 @@ import { type JobSpec, jobDirectory, type StopRequest } from '../contract/job-di
 import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
+import { createRuntime } from './create-runtime.ts';
 import { createFileLogger } from './file-logger.ts';
 import { type PodFields, PodRecorder } from './pod-recorder.ts';
 import { readJobSpec } from './read-job-spec.ts';
@@ -16,7 +17,8 @@ import { readStopRequest, remainingGraceSeconds } from './stop-request.ts';
 
 export interface RunJobDeps {
   readonly clock: Clock;
-  readonly createRuntime: RunPodDeps['createRuntime'];
+  /** Makes the runtime that the site chose; {@link createRuntime} unless given. */
+  readonly createRuntime?: RunPodDeps['createRuntime'];
   /** Calls the listener on each SIGTERM to this process, until the returned function is called. */
   readonly onTerminate: (listener: () => void) => () => void;
 }
@@ -80,7 +82,16 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
       serve: (request, signal) =>
         serveLogs(request, signal, { directory, clock, statusOf: (name) => recorder.find(name) }),
     });
-  const end = await runPod({ spec, directory, recorder, stop, graceSeconds, logger, ...deps });
+  const end = await runPod({
+    spec,
+    directory,
+    recorder,
+    stop,
+    graceSeconds,
+    logger,
+    clock,
+    createRuntime: deps.createRuntime ?? createRuntime,
+  });
   const wasTold = isRequested || !stop.signal.aborted || (await readStopRequest(directory, logger)) !== undefined;
   const seconds = (clock.monotonicMs() - startedMs) / 1000;
   const failure =

@@ -3,6 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
+import type { RuntimeContext } from './create-runtime.ts';
 import { makePodNetwork } from './pod-network.ts';
 import type { PodFields, PodRecorder } from './pod-recorder.ts';
 import { makePodVolumes } from './pod-volumes.ts';
@@ -17,10 +18,9 @@ export interface RunPodDeps {
   readonly graceSeconds: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Makes the runtime that the site chose. */
   readonly createRuntime: (
     settings: RuntimeSettings,
-    context: { readonly directory: JobDirectory; readonly logger: Logger },
+    context: RuntimeContext,
   ) => ContainerRuntime | Promise<ContainerRuntime>;
 }
 
@@ -45,7 +45,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
   const [volumes, sandbox] = await Promise.allSettled([
     makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs() }),
     (async () => {
-      const runtime = await createRuntime(spec.runtime, { directory, logger });
+      const runtime = await createRuntime(spec.runtime, { directory, clock, logger });
       await runtime.probe(stop.signal);
       return { runtime, network: await makePodNetwork(directory, pod) };
     })(),
@@ -60,6 +60,17 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     stop.request(0);
     return fail('RunnerError', error);
   } finally {
-    if (volumes.status === 'fulfilled') await volumes.value.remove();
+    const runtime = sandbox.status === 'fulfilled' ? sandbox.value.runtime : undefined;
+    if (volumes.status === 'fulfilled') await volumes.value.remove(runtime);
+    await closeRuntime(runtime, logger);
+  }
+}
+
+async function closeRuntime(runtime: ContainerRuntime | undefined, logger: Logger): Promise<void> {
+  try {
+    await runtime?.close?.();
+  } catch (error) {
+    // It ends with this process, which is about to end.
+    logger.warn('container runtime cannot be closed', { err: error });
   }
 }

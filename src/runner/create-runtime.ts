@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { localCommandRunner } from '../base/command.ts';
+import { InterlinkError } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { JobDirectory, RuntimeSettings } from '../contract/job-directory.ts';
+import type { ContainerRuntime } from './container-runtime.ts';
+
+export interface RuntimeContext {
+  readonly directory: JobDirectory;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * The container runtime that the site chose; only its code is loaded.
+ * @throws Invalid for a name that this version does not know
+ */
+export async function createRuntime(settings: RuntimeSettings, context: RuntimeContext): Promise<ContainerRuntime> {
+  const { directory, clock, logger } = context;
+  const deps = { directory: join(directory.root, 'runtime'), clock, logger, commands: localCommandRunner };
+  switch (settings.name) {
+    case 'process': {
+      const { createProcessRuntime } = await import('./process-runtime.ts');
+      return createProcessRuntime(deps, settings);
+    }
+    default:
+      throw new InterlinkError(
+        'Invalid',
+        `container runtime "${settings.name}" is not known; use apptainer or process`,
+      );
+  }
+}
