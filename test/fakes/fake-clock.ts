@@ -1,18 +1,18 @@
-import type { Clock, SleepOptions } from '../../src/base/clock.ts';
+import type { Clock } from '../../src/base/clock.ts';
 
 interface Sleeper {
-  readonly wakeMs: number;
+  readonly atMs: number;
   readonly wake: () => void;
 }
 
-/** A clock that stands still until `advance`. Sleepers wake in the order of their times. */
+/** Time that passes only when the test says so. */
 export class FakeClock implements Clock {
   #nowMs: number;
-  #elapsedMs = 0;
-  #sleepers: Sleeper[] = [];
+  #monotonicMs = 0;
+  readonly #sleepers = new Set<Sleeper>();
 
-  constructor(startMs: number = Date.parse('2026-11-25T12:00:00Z')) {
-    this.#nowMs = startMs;
+  constructor(nowMs = Date.UTC(2026, 10, 25)) {
+    this.#nowMs = nowMs;
   }
 
   nowMs(): number {
@@ -20,49 +20,49 @@ export class FakeClock implements Clock {
   }
 
   monotonicMs(): number {
-    return this.#elapsedMs;
+    return this.#monotonicMs;
   }
 
-  /** How many sleeps are under way. */
-  get sleepers(): number {
-    return this.#sleepers.length;
-  }
-
-  sleep(ms: number, { signal }: SleepOptions = {}): Promise<void> {
+  sleep(ms: number, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
-      const onAbort = (): void => {
-        this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
+      const abort = (): void => {
+        this.#sleepers.delete(sleeper);
         reject(signal?.reason);
       };
-      const sleeper = {
-        wakeMs: this.#elapsedMs + Math.max(0, ms),
+      const sleeper: Sleeper = {
+        atMs: this.#monotonicMs + ms,
         wake: () => {
-          signal?.removeEventListener('abort', onAbort);
+          signal?.removeEventListener('abort', abort);
           resolve();
         },
       };
-      signal?.addEventListener('abort', onAbort, { once: true });
-      this.#sleepers.push(sleeper);
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#sleepers.add(sleeper);
     });
   }
 
-  /** Moves time on; whoever wakes gets to run before the next one does. */
+  /** Number of sleeps that have not ended. */
+  get sleeping(): number {
+    return this.#sleepers.size;
+  }
+
+  /** Lets time pass and wakes whoever slept until then, in order, letting each run on before the next. */
   async advance(ms: number): Promise<void> {
-    const untilMs = this.#elapsedMs + ms;
+    const end = this.#monotonicMs + ms;
     for (;;) {
-      const next = this.#sleepers.filter(({ wakeMs }) => wakeMs <= untilMs).sort((a, b) => a.wakeMs - b.wakeMs)[0];
+      const next = [...this.#sleepers].filter(({ atMs }) => atMs <= end).sort((a, b) => a.atMs - b.atMs)[0];
       if (next === undefined) break;
-      this.#sleepers = this.#sleepers.filter((other) => other !== next);
-      this.#move(next.wakeMs);
+      this.#pass(next.atMs);
+      this.#sleepers.delete(next);
       next.wake();
       await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#move(untilMs);
+    this.#pass(end);
   }
 
-  #move(toMs: number): void {
-    this.#nowMs += toMs - this.#elapsedMs;
-    this.#elapsedMs = toMs;
+  #pass(toMs: number): void {
+    this.#nowMs += Math.max(0, toMs - this.#monotonicMs);
+    this.#monotonicMs = Math.max(toMs, this.#monotonicMs);
   }
 }
