@@ -44,7 +44,7 @@ export async function followPod(pod: Pod, deps: FollowDeps, signal: AbortSignal)
 }
 
 function hasStarted({ state, containerID }: ContainerStatus): boolean {
-  return state?.running !== undefined || (state?.terminated !== undefined && Boolean(containerID));
+  return state?.running !== undefined || Boolean(state?.terminated && (containerID || state.terminated.startedAt));
 }
 
 async function* statusesOf(pod: Pod, deps: FollowDeps, signal: AbortSignal): AsyncGenerator<PodStatus> {
