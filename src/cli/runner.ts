@@ -1,0 +1,22 @@
+import { systemClock } from '../base/clock.ts';
+import { InterlinkError } from '../base/errors.ts';
+import { createRuntime } from '../runner/create-runtime.ts';
+import { runJob } from '../runner/run-job.ts';
+
+/**
+ * `interlink runner JOBDIR`: what the batch script of every job executes. Not in any help. Resolves with the exit code of the pod.
+ * @throws Invalid for another command line, and as `runJob`.
+ */
+export async function runner(args: readonly string[]): Promise<number> {
+  const [directory, ...rest] = args;
+  if (directory === undefined || directory.startsWith('-') || rest.length > 0)
+    throw new InterlinkError('Invalid', 'usage: interlink runner JOBDIR', { code: 'cli.usage' });
+  return runJob(directory, {
+    clock: systemClock,
+    createRuntime: (settings, context) => createRuntime(settings, { ...context, clock: systemClock }),
+    onTerminate(listener) {
+      process.on('SIGTERM', listener);
+      return () => process.off('SIGTERM', listener);
+    },
+  });
+}
