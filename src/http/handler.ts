@@ -9,6 +9,8 @@ export interface HttpRequest {
   /** What stands after the first `?` of the request line, raw; empty without one. */
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
+  /** Names and values in turn, as they came; tells repeated headers apart. */
+  readonly rawHeaders: readonly string[];
   /** The connection, for the peer's address and certificate. */
   readonly socket: Socket;
   /** Aborts when the client has gone before it had the whole answer and when the server stops. */

@@ -30,6 +30,10 @@ export class ServerRequest implements HttpRequest {
     });
   }
 
+  get rawHeaders(): readonly string[] {
+    return this.#message.rawHeaders;
+  }
+
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason);
