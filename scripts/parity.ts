@@ -63,7 +63,7 @@ const env = {
 if (!values['compare-only']) {
   if (cases.length === 0) rmSync(actual, { recursive: true, force: true });
   mkdirSync(actual, { recursive: true });
-  await using stack = await startStack({ name: 'parity' });
+  await using stack = await startStack({ name: 'parity', identity: 'node' });
   const record = [
     'record.py',
     '--node',

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Slurm cluster of four pretended nodes on this host, with its own munge, configuration and ports: another Slurm on the machine goes on
-# as it is. Clients find it by SLURM_CONF; E2E_DIR/slurm/bin holds each command with that set. Far more CPUs and memory are declared
-# than there are, so that a hundred small pods run at once. INTERLINK_E2E_ACCOUNTING=1 adds slurmdbd.
+# as it is. Clients find it by SLURM_CONF. Far more CPUs and memory are declared than there are, so that a hundred small pods run at
+# once. INTERLINK_E2E_ACCOUNTING=1 adds slurmdbd.
 . "$(dirname "$(readlink -f "$0")")/../lib.sh"
 [ "$(id -u)" = 0 ] || unavailable "needs root"
 apt_install munge slurmctld slurmd slurm-client slurm-wlm-basic-plugins
@@ -10,7 +10,7 @@ accounting=${INTERLINK_E2E_ACCOUNTING:-0}
 
 D=$E2E_DIR/slurm nodes=4 host=$(hostname -s)
 getent hosts "$host" >/dev/null || echo "127.0.0.1 $host" >>/etc/hosts
-install -d -m 755 "$D" "$D/etc" "$D/run" "$D/dev" "$D/bin" "$D/munge"
+install -d -m 755 "$D" "$D/etc" "$D/run" "$D/dev" "$D/munge"
 install -d -m 755 -o slurm -g slurm "$D/state" "$D/log"
 for i in $(seq $nodes); do install -d -m 755 "$D/spool.e$i"; done
 # A GPU needs a device file, and as many files as are counted: clones of /dev/null.
@@ -104,13 +104,6 @@ for file in slurm cgroup gres; do
   else mv -f "$D/etc/$file.conf.new" "$D/etc/$file.conf"; changed=1; fi
 done
 export SLURM_CONF=$D/etc/slurm.conf
-for command in sbatch squeue scancel scontrol sinfo sacct sacctmgr srun; do
-  program=$(command -v "$command" || :)
-  [ -n "$program" ] || continue
-  printf '#!/bin/sh\nSLURM_CONF=%s exec %s "$@"\n' "$SLURM_CONF" "$program" >"$D/bin/$command.new"
-  chmod 755 "$D/bin/$command.new"
-  mv -f "$D/bin/$command.new" "$D/bin/$command"
-done
 
 # ------------------------------------------------------------------ accounting
 if [ "$accounting" = 1 ]; then

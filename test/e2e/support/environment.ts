@@ -16,7 +16,7 @@ export const environment = {
   kubectl: join(directory, 'kube/bin/kubectl'),
   clusterCa: join(directory, 'kube/pki/ca.crt'),
   slurmConf: join(directory, 'slurm/etc/slurm.conf'),
-  slurmBin: join(directory, 'slurm/bin'),
+  clusterCaKey: join(directory, 'kube/pki/ca.key'),
   imageSif: join(directory, 'images/busybox.sif'),
   executable: resolve(import.meta.dirname, '../../../dist/interlink'),
   /** Everything that stacks of these tests write. */

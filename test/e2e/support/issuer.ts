@@ -50,7 +50,7 @@ export async function startIssuer(options: { directory: string; certFile: string
     user: 'root',
     env: { PATH: process.env.PATH ?? '' },
     cwd: environment.root,
-    logFile: join(options.directory, 'issuer.log'),
+    directory: options.directory,
   });
   await program.start();
   const url = await until('the issuer listens', () => /^https:\S+$/m.exec(program.log())?.[0], { withinMs: 20_000 });

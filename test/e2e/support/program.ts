@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { outputOf } from './command.ts';
 import { until } from './until.ts';
 
@@ -10,13 +11,14 @@ export interface ProgramOptions {
   readonly user: string;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
-  /** Both output streams, appended to over restarts. */
-  readonly logFile: string;
+  /** Holds `NAME.log`, both output streams over all restarts, and `NAME.pid`. */
+  readonly directory: string;
 }
 
 /** A part of the stack as one process that can be killed and started again. */
 export interface Program {
   readonly name: string;
+  /** Undefined while it is not running. */
   readonly pid: number | undefined;
   start(): Promise<void>;
   /** Resolves when the process is gone. Does nothing when it is not running. */
@@ -26,19 +28,21 @@ export interface Program {
 
 /** Describes a program; `start` starts it. */
 export async function createProgram(options: ProgramOptions): Promise<Program> {
-  const identity = (await outputOf(['getent', 'passwd', options.user])).split(':');
-  const [, , uid = '', gid = ''] = identity;
+  const { name, directory } = options;
+  const logFile = join(directory, `${name}.log`);
+  const [, , uid = '', gid = '', , home = '/'] = (await outputOf(['getent', 'passwd', options.user])).split(':');
   let child: ChildProcess | undefined;
+  const hasEnded = (process: ChildProcess): boolean => process.exitCode !== null || process.signalCode !== null;
   return {
-    name: options.name,
+    name,
     get pid() {
-      return child?.exitCode === null && child.signalCode === null ? child.pid : undefined;
+      return child === undefined || hasEnded(child) ? undefined : child.pid;
     },
     async start() {
-      const log = openSync(options.logFile, 'a');
-      const variables = Object.entries({ HOME: identity[5] ?? '/', USER: options.user, ...options.env });
+      const log = openSync(logFile, 'a');
+      const variables = Object.entries({ HOME: home, USER: options.user, ...options.env });
       // Each of these replaces itself by the next, so the pid is the program's own.
-      const argv = [
+      const become = [
         '--reuid',
         uid,
         '--regid',
@@ -48,24 +52,32 @@ export async function createProgram(options: ProgramOptions): Promise<Program> {
         '-i',
         ...variables.map((pair) => pair.join('=')),
       ];
-      child = spawn('setpriv', [...argv, ...options.argv], { cwd: options.cwd, stdio: ['ignore', log, log] });
+      const process = spawn('setpriv', [...become, ...options.argv], { cwd: options.cwd, stdio: ['ignore', log, log] });
       closeSync(log);
-      await new Promise<void>((resolve, reject) => child?.once('spawn', resolve).once('error', reject));
+      await new Promise<void>((resolve, reject) => process.once('spawn', resolve).once('error', reject));
+      writeFileSync(join(directory, `${name}.pid`), String(process.pid));
+      child = process;
     },
     async kill(signal) {
       const process = child;
-      if (process === undefined || process.exitCode !== null || process.signalCode !== null) return;
+      if (process === undefined || hasEnded(process)) return;
       process.kill(signal);
-      await until(
-        `${options.name} ends after ${signal}`,
-        () => process.exitCode !== null || process.signalCode !== null,
-        {
-          withinMs: 30_000,
-          everyMs: 20,
-        },
-      );
-      child = undefined;
+      await until(`${name} ends after ${signal}`, () => hasEnded(process), { withinMs: 30_000, everyMs: 20 });
     },
-    log: () => (existsSync(options.logFile) ? readFileSync(options.logFile, 'utf8') : ''),
+    log: () => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : ''),
   };
+}
+
+/** Ends what a run that was itself killed has left of the programs of this directory. */
+export async function endLeftovers(directory: string): Promise<void> {
+  const files = existsSync(directory) ? readdirSync(directory).filter((file) => file.endsWith('.pid')) : [];
+  for (const file of files) {
+    const pid = Number(readFileSync(join(directory, file), 'utf8'));
+    const commandLine = `/proc/${pid}/cmdline`;
+    // The number may long be another process's.
+    const isOurs = (): boolean =>
+      existsSync(commandLine) && readFileSync(commandLine, 'utf8').includes(`${directory}/`);
+    if (isOurs()) process.kill(pid, 'SIGKILL');
+    await until(`process ${pid} of an earlier run ends`, () => !isOurs(), { everyMs: 20 });
+  }
 }

@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { environment } from './environment.ts';
+import { AUDIENCE, GROUP, type Issuer } from './issuer.ts';
+
+/** What the configuration of a stack is made of. */
+export interface StackFacts {
+  /** Directory of the site's side, owned by the submitting user. */
+  readonly site: string;
+  /** Directory of the cluster's side. */
+  readonly cluster: string;
+  readonly certificate: { readonly certFile: string; readonly keyFile: string };
+  readonly issuer: Issuer;
+  readonly kubeconfig: string;
+  readonly tokenFile: string;
+  readonly nodeName: string;
+  readonly channel: boolean;
+  readonly pollIntervalSeconds: number;
+  readonly proxyPort: number;
+  readonly kubeletPort: number;
+  readonly channelPort: number;
+}
+
+/** The configuration file of each part. */
+export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar', object> {
+  const socket = join(facts.site, 'sidecar', 'sidecar.sock');
+  return {
+    sidecar: {
+      sidecar: {
+        stateDirectory: join(facts.site, 'sidecar'),
+        listen: `unix:${socket}`,
+        pollIntervalSeconds: facts.pollIntervalSeconds,
+        channel: facts.channel
+          ? { listen: `127.0.0.1:${facts.channelPort}`, advertise: ['127.0.0.1'] }
+          : { enabled: false },
+        runtime: { name: 'apptainer', imageMap: { 'localhost/busybox': environment.imageSif } },
+        slurm: { environment: { SLURM_CONF: environment.slurmConf } },
+      },
+    },
+    proxy: {
+      proxy: {
+        listen: `https://127.0.0.1:${facts.proxyPort}`,
+        tls: facts.certificate,
+        issuers: [{ url: facts.issuer.url, caFile: facts.issuer.caFile, audience: AUDIENCE, groups: [GROUP] }],
+        sidecars: [{ name: 'slurm', url: `unix:${socket}` }],
+        auditFile: join(facts.site, 'audit.log'),
+      },
+    },
+    vk: {
+      node: {
+        name: facts.nodeName,
+        kubeconfig: facts.kubeconfig,
+        stateDirectory: join(facts.cluster, 'state'),
+        internalIP: '127.0.0.1',
+        site: {
+          url: `https://127.0.0.1:${facts.proxyPort}`,
+          tokenFile: facts.tokenFile,
+          caFile: facts.certificate.certFile,
+          pingIntervalSeconds: 2,
+        },
+        kubelet: { address: '127.0.0.1', port: facts.kubeletPort },
+      },
+    },
+  };
+}
