@@ -92,9 +92,11 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
       const body = await text(response);
       try {
         return JSON.parse(body) as R;
-      } catch (error) {
-        // The body may hold a Secret, so it is not quoted.
-        throw broken(`${plan.method} ${plan.path}`, error);
+      } catch {
+        // The body may hold a Secret, and the parser quotes it in its error.
+        throw new InterlinkError('Unavailable', `${plan.method} ${plan.path}: the answer is no JSON`, {
+          code: 'kube.broken-answer',
+        });
       }
     });
   }
@@ -151,7 +153,7 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
 }
 
 function broken(what: string, error: unknown): InterlinkError {
-  return new InterlinkError('Unavailable', `${what}: the answer broke off or is no JSON: ${messageOf(error)}`, {
+  return new InterlinkError('Unavailable', `${what}: the answer broke off: ${messageOf(error)}`, {
     code: 'kube.broken-answer',
     cause: error,
   });

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parse } from 'yaml';
+import { parseDocument } from 'yaml';
 import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
 import { InterlinkError, messageOf } from '../base/errors.ts';
@@ -115,16 +115,23 @@ export async function readKubeconfig(
 }
 
 async function parseFile(path: string, invalid: (why: string, cause?: unknown) => InterlinkError): Promise<Kubeconfig> {
-  let value: unknown;
+  let text: string;
   try {
-    value = parse(await readFile(path, 'utf8'), { schema: 'core' });
+    text = await readFile(path, 'utf8');
   } catch (error) {
     throw invalid(`cannot be read: ${messageOf(error)}`, error);
   }
+  // Pretty errors would quote the lines around the fault, which may hold a token.
+  const document = parseDocument(text, { schema: 'core', prettyErrors: false });
+  const [fault] = document.errors;
+  if (fault !== undefined) throw invalid(`is no YAML: ${fault.code} at byte ${fault.pos[0]}`);
+  const value: unknown = document.toJS();
   if (typeof value !== 'object' || value === null) throw invalid('is empty or no YAML mapping');
   for (const list of ['clusters', 'users', 'contexts'] as const) {
     const entries = (value as Kubeconfig)[list];
-    if (entries !== undefined && entries !== null && !Array.isArray(entries)) throw invalid(`${list} is not a list`);
+    if (entries === undefined || entries === null) continue;
+    const named = Array.isArray(entries) && entries.every((entry) => typeof Object(entry).name === 'string');
+    if (!named) throw invalid(`${list} is not a list of named entries`);
   }
   return value as Kubeconfig;
 }

@@ -51,8 +51,9 @@ function parseEvent<T>(line: string, what: string): KubeWatchEvent<T> {
   let event: { type?: unknown; object?: unknown };
   try {
     event = JSON.parse(line);
-  } catch (error) {
-    throw new InterlinkError('Unavailable', `${what}: a line is no JSON`, { code: 'kube.watch-broken', cause: error });
+  } catch {
+    // The line may hold a Secret, and the parser quotes it in its error.
+    throw new InterlinkError('Unavailable', `${what}: a line is no JSON`, { code: 'kube.watch-broken' });
   }
   if (event.type === 'ERROR') {
     const code = (event.object as { code?: unknown } | undefined)?.code;

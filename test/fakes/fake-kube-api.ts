@@ -169,7 +169,7 @@ export class FakeKubeApi implements AsyncDisposable {
   }
 
   /** Sends every watch a line as it is. */
-  sendToWatches(line: string): void {
+  sendToWatches(line: string | Uint8Array): void {
     for (const { response } of this.#watchers) response.write(line);
   }
 
