@@ -4,7 +4,6 @@ import { type JobSpec, jobDirectory, type StopRequest } from '../contract/job-di
 import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
-import { createRuntime } from './create-runtime.ts';
 import { createFileLogger } from './file-logger.ts';
 import { type PodFields, PodRecorder } from './pod-recorder.ts';
 import { readJobSpec } from './read-job-spec.ts';
@@ -17,8 +16,8 @@ import { readStopRequest, remainingGraceSeconds } from './stop-request.ts';
 
 export interface RunJobDeps {
   readonly clock: Clock;
-  /** Makes the runtime that the site chose; {@link createRuntime} unless given. */
-  readonly createRuntime?: RunPodDeps['createRuntime'];
+  /** Makes the runtime that the site chose: `createRuntime`, but for tests. */
+  readonly createRuntime: RunPodDeps['createRuntime'];
   /** Calls the listener on each SIGTERM to this process, until the returned function is called. */
   readonly onTerminate: (listener: () => void) => () => void;
 }
@@ -90,7 +89,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     graceSeconds,
     logger,
     clock,
-    createRuntime: deps.createRuntime ?? createRuntime,
+    createRuntime: deps.createRuntime,
   });
   const wasTold = isRequested || !stop.signal.aborted || (await readStopRequest(directory, logger)) !== undefined;
   const seconds = (clock.monotonicMs() - startedMs) / 1000;
