@@ -1,0 +1,383 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { Clock } from '../../base/clock.ts';
+import { InterlinkError, messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/logger.ts';
+import type { CapabilityDocument } from '../../contract/capabilities.ts';
+import type {
+  ChannelSettings,
+  JobSpec,
+  RunnerRecord,
+  SidecarMessage,
+  StreamRequest,
+} from '../../contract/job-directory.ts';
+import type { PodBundle } from '../../contract/pod-bundle.ts';
+import { type PodRef, podRefOf } from '../../contract/pod-ref.ts';
+import type { PodStatus } from '../../contract/pod-status.ts';
+import type {
+  CallOptions,
+  CreateResult,
+  LogRequest,
+  PingResult,
+  Sidecar,
+  SiteResources,
+  WatchEvent,
+} from '../../contract/sidecar.ts';
+import type { Pod } from '../../kube/types.ts';
+import type { ChannelHost } from '../channel-server.ts';
+import { admitBundle } from './admit-bundle.ts';
+import type { BatchSystem } from './batch-system.ts';
+import { contentHash } from './content-hash.ts';
+import type { EngineOptions } from './engine-options.ts';
+import type { Failpoints } from './failpoints.ts';
+import type { JobFiles } from './job-files.ts';
+import { JobTable } from './job-table.ts';
+import type { Journal } from './journal.ts';
+import { Judge } from './judge.ts';
+import type { PodJob } from './pod-job.ts';
+import { podOutline } from './pod-outline.ts';
+import { Poller } from './poller.ts';
+import { readLogs } from './read-logs.ts';
+import { runRecordSweep } from './record-sweep.ts';
+import { Retention } from './retention.ts';
+import { Stopper, stopRequest } from './stopper.ts';
+import { Submitter } from './submitter.ts';
+import { WatchHub } from './watch-hub.ts';
+
+/** The live channel as the engine uses it. */
+export interface EngineChannel {
+  /** Lets the runners of `host` connect. */
+  listen(host: ChannelHost): Promise<void>;
+  /** Where runners reach it; valid once it listens. */
+  settings(): Omit<ChannelSettings, 'token'>;
+  send(uid: string, message: SidecarMessage): boolean;
+  openStream(uid: string, request: StreamRequest, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+}
+
+export interface EngineDeps {
+  readonly system: BatchSystem;
+  readonly journal: Journal;
+  readonly files: JobFiles;
+  readonly channel: EngineChannel | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly failpoint: Failpoints;
+}
+
+/** Capacity is asked for at most this often; the node pings every few seconds. */
+const CAPACITY_MS = 10_000;
+const DEFAULT_GRACE_SECONDS = 30;
+
+/**
+ * A sidecar over any batch system. The journal holds every intent before it is acted on, so the process may be killed at any moment; stopping it stops no pod.
+ * At most one job per pod UID is ever submitted without first asking the batch system by tag.
+ */
+export class BatchEngine implements Sidecar, ChannelHost {
+  readonly #deps: EngineDeps;
+  readonly #options: EngineOptions;
+  readonly #stop = new AbortController();
+  readonly #background = new Set<Promise<void>>();
+  readonly #accepting = new Map<string, { readonly hash: string; readonly job: Promise<PodJob> }>();
+  readonly #hub: WatchHub;
+  readonly #table: JobTable;
+  readonly #submitter: Submitter;
+  readonly #poller: Poller;
+  readonly #stopper: Stopper;
+  readonly #failed = Promise.withResolvers<never>();
+  #capacity: { readonly atMs: number; readonly value: Promise<SiteResources> } | undefined;
+
+  constructor(deps: EngineDeps, options: EngineOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    const { system, files, clock, logger, failpoint, channel } = deps;
+    const { signal } = this.#stop;
+    const spawn = (work: Promise<void>): void => this.#attempt(work);
+    const jobs = (): Iterable<PodJob> => this.#table.all();
+    const pollSoon = (): void => this.#poller.soon();
+    this.#failed.promise.catch(() => {});
+    this.#hub = new WatchHub({ clock, heartbeatMs: options.heartbeatMs, snapshot: () => this.#statuses() });
+    const publish = (item: PodStatus): void => this.#hub.publish({ type: 'STATUS', item });
+    this.#table = new JobTable({ ...deps, publish, signal });
+    const onFailure = (error: unknown): void => this.#failed.reject(error);
+    const forget = (job: PodJob): Promise<void> => this.#table.forget(job);
+    this.#submitter = new Submitter(
+      { system, files, clock, logger, failpoint, signal, pollSoon, forget, onFailure },
+      options.submitConcurrency,
+    );
+    const find = (uid: string): PodJob | undefined => this.#table.find(uid);
+    const isTombstone = (uid: string): boolean => this.#table.isTombstone(uid);
+    const judge = new Judge(
+      { system, files, submitter: this.#submitter, find, isTombstone, clock, logger, signal, spawn },
+      options,
+    );
+    this.#poller = new Poller(
+      { system, jobs, judge: (listing, asked, startedMs) => judge.judge(listing, asked, startedMs), clock, logger },
+      { intervalMs: options.pollIntervalMs, soonMs: options.soonMs },
+    );
+    this.#stopper = new Stopper(
+      {
+        system,
+        pollSoon,
+        clock,
+        logger,
+        signal,
+        spawn,
+        send: (uid, stop) => channel?.send(uid, { type: 'stop', stop }) ?? false,
+      },
+      { marginMs: options.stopMarginMs },
+    );
+  }
+
+  /** Takes up the pods of the journal and begins to work. Call it once, before anything else. */
+  async start(): Promise<void> {
+    const { clock, system, logger, files, channel } = this.#deps;
+    await this.#table.restore();
+    await channel?.listen(this);
+    for (const job of this.#table.all()) {
+      const { state, stop } = job.record;
+      if (state === 'submitting') job.unknownSinceMs = clock.monotonicMs();
+      if (state === 'accepted') this.#submitter.enqueue(job);
+      if (!stop || job.record.gone) continue;
+      // The crash may have come between the journal and the file.
+      if (!job.over) await files.writeStop(job.uid, stopRequest(stop));
+      this.#stopper.begin(job);
+    }
+    const { signal } = this.#stop;
+    this.#keep(this.#poller.run(signal));
+    this.#keep(runRecordSweep({ jobs: () => this.#table.all(), clock, logger }, this.#options.pollIntervalMs, signal));
+    const retention = new Retention(
+      {
+        jobs: () => this.#table.all(),
+        files,
+        bury: (job) => this.#bury(job),
+        dropTombstones: (nowMs) => this.#table.dropTombstones(nowMs - this.#options.tombstoneMs),
+        clock,
+        logger,
+      },
+      this.#options,
+    );
+    this.#keep(retention.run(signal));
+    const stopListening = system.onChange?.(() => this.#poller.soon());
+    if (stopListening) signal.addEventListener('abort', stopListening, { once: true });
+  }
+
+  /** Rejects when a part of the engine has failed for good; never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise;
+  }
+
+  async capabilities(): Promise<CapabilityDocument> {
+    const { name, version } = this.#options;
+    return { apiVersion: 'interlink/v1', name, version, capabilities: ['watch', 'logs.follow'] };
+  }
+
+  async create(bundle: PodBundle, { signal }: CallOptions): Promise<CreateResult> {
+    signal.throwIfAborted();
+    const ref = podRefOf(bundle.pod);
+    const { uid } = ref;
+    const hash = contentHash(bundle);
+    const known = this.#table.find(uid);
+    if (this.#table.isTombstone(uid) || known?.record.stop)
+      throw new InterlinkError('Conflict', `pod ${ref.namespace}/${ref.name} (${uid}) was deleted here`, {
+        code: 'sidecar.deleted',
+      });
+    if ((known?.record.hash ?? this.#accepting.get(uid)?.hash ?? hash) !== hash)
+      throw new InterlinkError(
+        'Conflict',
+        `pod ${ref.namespace}/${ref.name} (${uid}) is known with another content; delete it first`,
+        { code: 'sidecar.changed' },
+      );
+    const job = known ?? (await this.#accept(ref, bundle, hash));
+    const waiting = new AbortController();
+    const expired = this.#deps.clock
+      .sleep(this.#options.createWaitMs, { signal: AbortSignal.any([signal, waiting.signal, this.#stop.signal]) })
+      .then(() => {
+        throw new InterlinkError(
+          'Unavailable',
+          `pod ${ref.namespace}/${ref.name} is taken and its job id is not known yet; ask again`,
+          { code: 'sidecar.submitting' },
+        );
+      });
+    try {
+      return { uid, jobId: await Promise.race([job.submitted.promise, expired]) };
+    } finally {
+      waiting.abort();
+    }
+  }
+
+  async delete(pod: Pod, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    const ref = podRefOf(pod);
+    // A create that is just being taken is let through, so that there is one order of events.
+    await this.#accepting.get(ref.uid)?.job.catch(() => {});
+    const job = this.#table.find(ref.uid);
+    if (!job) {
+      if (!this.#table.isTombstone(ref.uid)) await this.#table.bury(ref);
+      return;
+    }
+    const { clock, files, failpoint } = this.#deps;
+    const gracePeriodSeconds = Math.max(
+      0,
+      pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS,
+    );
+    const wish = { gracePeriodSeconds, requestedMs: clock.nowMs() };
+    const before = job.record.stop;
+    if (before && deadline(before) <= deadline(wish)) return;
+    await job.update({ stop: wish });
+    await failpoint('stop-written');
+    if (!job.over) await files.writeStop(job.uid, stopRequest(wish));
+    if (!job.record.gone) this.#stopper.begin(job);
+  }
+
+  async status(pods: readonly Pod[]): Promise<readonly PodStatus[]> {
+    return pods.flatMap((pod) => this.#table.find(pod.metadata?.uid ?? '')?.status() ?? []);
+  }
+
+  async logs(request: LogRequest, { signal }: CallOptions): Promise<AsyncIterable<Uint8Array>> {
+    const { uid, namespace, name } = request;
+    const job = this.#table.find(uid);
+    if (!job) throw new InterlinkError('NotFound', `pod "${name}" not found in namespace "${namespace}" at the site`);
+    const { channel, clock, files } = this.#deps;
+    const openStream = channel && ((ask: StreamRequest, abort: AbortSignal) => channel.openStream(uid, ask, abort));
+    return readLogs(job, request, { clock, directory: files.directory(uid), openStream }, signal);
+  }
+
+  async ping({ signal }: CallOptions): Promise<PingResult> {
+    const { clock, system } = this.#deps;
+    const { pods, taints } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (!this.#capacity || nowMs - this.#capacity.atMs > CAPACITY_MS) {
+      const value = system.capacity(this.#stop.signal);
+      value.catch(() => {
+        this.#capacity = undefined;
+      });
+      this.#capacity = { atMs: nowMs, value };
+    }
+    const resources = await untilAborted(this.#capacity.value, signal);
+    return {
+      status: 'ok',
+      resources: { ...resources, ...(pods === undefined ? {} : { pods: String(pods) }) },
+      ...(taints ? { taints } : {}),
+    };
+  }
+
+  watch({ signal }: CallOptions): AsyncIterable<WatchEvent> {
+    return this.#hub.subscribe(AbortSignal.any([signal, this.#stop.signal]));
+  }
+
+  /** Ends the work of this process; every pod goes on. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(
+      new InterlinkError('Unavailable', 'the sidecar is stopping; try again', { code: 'sidecar.stopping' }),
+    );
+    await Promise.allSettled(this.#background);
+  }
+
+  tokenHash(uid: string): string | undefined {
+    const record = this.#table.find(uid)?.record;
+    return record?.state === 'ended' && record.gone ? undefined : record?.tokenHash;
+  }
+
+  lastSeq(uid: string): number {
+    return this.#table.find(uid)?.lastSeq ?? 0;
+  }
+
+  record(uid: string, record: RunnerRecord): void {
+    const job = this.#table.find(uid);
+    if (job) this.#attempt(job.receive(record));
+  }
+
+  connected(uid: string, isConnected: boolean): void {
+    const job = this.#table.find(uid);
+    if (!job) return;
+    job.connected = isConnected;
+    job.announce();
+    // What the runner wrote while the connection was breaking.
+    if (!isConnected && !job.over) this.#attempt(job.readRecords());
+  }
+
+  /** Makes the pod durable here and queues its submission; concurrent creates of one UID share it. */
+  #accept(ref: PodRef, bundle: PodBundle, hash: string): Promise<PodJob> {
+    const running = this.#accepting.get(ref.uid);
+    if (running) return running.job;
+    const job = this.#take(ref, bundle, hash).finally(() => this.#accepting.delete(ref.uid));
+    this.#accepting.set(ref.uid, { hash, job });
+    return job;
+  }
+
+  async #take(ref: PodRef, bundle: PodBundle, hash: string): Promise<PodJob> {
+    const { system, files, clock, failpoint, channel } = this.#deps;
+    const { runtime, scratch } = this.#options;
+    admitBundle(bundle);
+    const plan = system.plan(bundle);
+    const token = randomBytes(32).toString('base64url');
+    const spec: JobSpec = {
+      version: 1,
+      bundle,
+      runtime: { ...runtime, ...plan.runtime },
+      ...(channel ? { channel: { ...channel.settings(), token } } : {}),
+      ...(scratch === undefined ? {} : { scratch }),
+      ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
+    };
+    await files.prepare(ref.uid, spec, plan.preExec);
+    await failpoint('directory-written');
+    const job = await this.#table.add({
+      ...ref,
+      state: 'accepted',
+      hash,
+      outline: podOutline(bundle.pod),
+      plan,
+      attempt: 0,
+      createdMs: clock.nowMs(),
+      gone: false,
+      ...(channel ? { tokenHash: createHash('sha256').update(token).digest('hex') } : {}),
+    });
+    await failpoint('accepted');
+    this.#submitter.enqueue(job);
+    return job;
+  }
+
+  async #bury(job: PodJob): Promise<void> {
+    await this.#table.bury(job.record);
+    await this.#deps.failpoint('forgotten');
+    this.#hub.publish({ type: 'DELETED', uid: job.uid });
+  }
+
+  #statuses(): readonly PodStatus[] {
+    return [...this.#table.all()].map((job) => job.status());
+  }
+
+  /** Runs a loop until the end of the engine; if it ends before, the engine has failed. */
+  #keep(loop: Promise<void>): void {
+    this.#track(loop, (error) => this.#failed.reject(error));
+  }
+
+  /** Runs work on one pod that nobody awaits; a failure (an unreadable job directory) is logged, and the next poll looks again. */
+  #attempt(work: Promise<void>): void {
+    this.#track(work, (error) => this.#deps.logger.warn('work on a pod failed', { err: messageOf(error) }));
+  }
+
+  #track(work: Promise<void>, onFailure: (error: unknown) => void): void {
+    const guarded = work
+      .catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) onFailure(error);
+      })
+      .finally(() => this.#background.delete(guarded));
+    this.#background.add(guarded);
+  }
+}
+
+function deadline(wish: { readonly requestedMs: number; readonly gracePeriodSeconds: number }): number {
+  return wish.requestedMs + wish.gracePeriodSeconds * 1000;
+}
+
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

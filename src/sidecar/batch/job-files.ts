@@ -1,0 +1,122 @@
+import { lstat, open, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemCodeOf } from '../../base/errors.ts';
+import { makePrivateDirectory, PRIVATE_DIRECTORY, syncDirectory, writeFileAtomic } from '../../base/files.ts';
+import { type JobDirectory, type JobSpec, jobDirectory, type StopRequest } from '../../contract/job-directory.ts';
+
+/**
+ * The batch script of every job: a constant, so that no value of a user is ever read by a shell. The working directory is the job directory.
+ * `pre-exec.sh` exists only where the site's policy lets a pod bring one; it is sourced, as its purpose is `module load` and the like.
+ */
+const BATCH_SCRIPT = `#!/bin/sh
+umask 077
+if [ -f pre-exec.sh ]; then . ./pre-exec.sh; fi
+exec ./interlink runner .
+`;
+
+/** The directories of a sidecar's jobs under its state directory, and what is put into them. */
+export class JobFiles {
+  readonly #root: string;
+  readonly #launcher: string;
+  /** Absolute path of the batch script. */
+  readonly script: string;
+
+  private constructor(stateDirectory: string, launcher: string) {
+    this.#root = join(stateDirectory, 'jobs');
+    this.#launcher = launcher;
+    this.script = join(stateDirectory, 'job.sh');
+  }
+
+  /** Makes `jobs/`, the batch script and, where interlink is no single executable, a launcher for it. */
+  static async open(stateDirectory: string, command: readonly [string, ...string[]]): Promise<JobFiles> {
+    const [program, ...args] = command;
+    const launcher = args.length === 0 ? program : join(stateDirectory, 'interlink');
+    const files = new JobFiles(stateDirectory, launcher);
+    await makePrivateDirectory(files.#root);
+    await writeFileAtomic(files.script, BATCH_SCRIPT, PRIVATE_DIRECTORY);
+    if (launcher !== program)
+      await writeFileAtomic(launcher, `#!/bin/sh\nexec ${command.map(quote).join(' ')} "$@"\n`, PRIVATE_DIRECTORY);
+    return files;
+  }
+
+  directory(uid: string): JobDirectory {
+    return jobDirectory(join(this.#root, uid));
+  }
+
+  /** Writes everything a job needs; durable on return. Repeating it replaces what a crash left half-made. */
+  async prepare(uid: string, spec: JobSpec, preExec: string | undefined): Promise<void> {
+    const directory = this.directory(uid);
+    await makePrivateDirectory(directory.root);
+    const link = join(directory.root, 'interlink');
+    await rm(link, { force: true });
+    await symlink(this.#launcher, link);
+    if (preExec !== undefined) await writeFile(join(directory.root, 'pre-exec.sh'), `${preExec}\n`, { mode: 0o600 });
+    await writeFileAtomic(directory.spec, JSON.stringify(spec));
+    await syncDirectory(this.#root);
+  }
+
+  /** Tells the runner to end; durable on return. A directory that is gone needs none. */
+  async writeStop(uid: string, stop: StopRequest): Promise<void> {
+    try {
+      await writeFileAtomic(this.directory(uid).stop, JSON.stringify(stop));
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  /** Whether a runner has begun, so that the pod must never be started again. */
+  async isClaimed(uid: string): Promise<boolean> {
+    try {
+      await lstat(this.directory(uid).claim);
+      return true;
+    } catch (error) {
+      if (systemCodeOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  /** The last bytes of what the batch script and the runner said outside of any container; empty when they said nothing. */
+  async complaint(uid: string): Promise<string> {
+    const { root, runnerLog } = this.directory(uid);
+    const texts = await Promise.all([join(root, 'batch.out'), runnerLog].map(lastLines));
+    return texts.filter((text) => text !== '').join('; ');
+  }
+
+  /** Removes the pod's secrets and scratch data, keeps its logs and records. */
+  async removeSecrets(uid: string): Promise<void> {
+    const { root, spec, volumes } = this.directory(uid);
+    for (const path of [spec, volumes, join(root, 'pre-exec.sh')]) await rm(path, { recursive: true, force: true });
+  }
+
+  async remove(uid: string): Promise<void> {
+    await rm(this.directory(uid).root, { recursive: true, force: true });
+  }
+
+  /** UIDs that have a directory. */
+  async list(): Promise<readonly string[]> {
+    return await readdir(this.#root);
+  }
+}
+
+const COMPLAINT_BYTES = 400;
+
+async function lastLines(path: string): Promise<string> {
+  try {
+    await using handle = await open(path, 'r');
+    const { size } = await handle.stat();
+    const from = Math.max(0, size - COMPLAINT_BYTES);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(COMPLAINT_BYTES), 0, COMPLAINT_BYTES, from);
+    return buffer
+      .subarray(0, bytesRead)
+      .toString('utf8')
+      .trim()
+      .replaceAll(/\s*\n\s*/g, ' / ');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,156 @@
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { InterlinkError, messageOf } from '../../base/errors.ts';
+import { PRIVATE_FILE } from '../../base/files.ts';
+import type { JobRecord } from './job-record.ts';
+
+const SCHEMA_VERSION = 1;
+/** `errcode` of node:sqlite errors, SQLite's own result codes. @see https://sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+
+/**
+ * The durable memory of a sidecar: one row per pod in an SQLite file that works on network file systems too (`journal_mode=TRUNCATE`,
+ * `synchronous=FULL`, exclusive lock). A write is durable when its promise resolves; writes of one turn of the event loop share one commit.
+ */
+export class Journal implements Disposable {
+  readonly #database: DatabaseSync;
+  readonly #upsert: StatementSync;
+  readonly #pending = new Map<string, string>();
+  #waiting: PromiseWithResolvers<void> | undefined;
+  #closed = false;
+
+  /** @throws Conflict when another process holds it, Invalid when the file is something else, Unavailable when it cannot be opened. */
+  static open(path: string): Journal {
+    // SQLite would create it with the umask's mode, and its journal file takes the mode of the database.
+    closeSync(openSync(path, 'a', PRIVATE_FILE));
+    let database: DatabaseSync | undefined;
+    try {
+      database = new DatabaseSync(path);
+      database.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL');
+      database.exec(
+        'BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS jobs (uid TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT',
+      );
+      database.exec('CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; COMMIT');
+      return new Journal(database, path);
+    } catch (error) {
+      database?.close();
+      throw describe(error, path);
+    }
+  }
+
+  private constructor(database: DatabaseSync, path: string) {
+    this.#database = database;
+    this.#upsert = database.prepare(
+      'INSERT INTO jobs VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET record = excluded.record',
+    );
+    const version = this.setting('schema', () => String(SCHEMA_VERSION));
+    if (version !== String(SCHEMA_VERSION))
+      throw new InterlinkError(
+        'Invalid',
+        `${path} has schema ${version} and this version reads ${SCHEMA_VERSION}; use the interlink that wrote it`,
+        { code: 'journal.schema' },
+      );
+  }
+
+  /** Every record, in no order. */
+  all(): JobRecord[] {
+    const rows = this.#database.prepare('SELECT record FROM jobs').all() as unknown as { record: string }[];
+    return rows.map((row) => JSON.parse(row.record) as JobRecord);
+  }
+
+  /** A value that was kept by {@link setting}. */
+  peek(name: string): string | undefined {
+    const row = this.#database.prepare('SELECT value FROM settings WHERE name = ?').get(name);
+    return (row as { value: string } | undefined)?.value;
+  }
+
+  /** A value that is made once and kept for ever; durable on return. */
+  setting(name: string, make: () => string): string {
+    const known = this.peek(name);
+    if (known !== undefined) return known;
+    const value = make();
+    this.#database.prepare('INSERT INTO settings VALUES (?, ?)').run(name, value);
+    return value;
+  }
+
+  /** Writes the record; resolves when it is durable. @throws Unavailable when the disk refuses it: nothing of the write stays. */
+  put(record: JobRecord): Promise<void> {
+    return this.#enqueue(record.uid, JSON.stringify(record));
+  }
+
+  /** Forgets the pod; resolves when that is durable. */
+  remove(uid: string): Promise<void> {
+    return this.#enqueue(uid, '');
+  }
+
+  #enqueue(uid: string, text: string): Promise<void> {
+    if (this.#closed) return Promise.reject(new InterlinkError('Unavailable', 'the sidecar is stopping'));
+    this.#pending.set(uid, text);
+    if (!this.#waiting) {
+      this.#waiting = Promise.withResolvers();
+      setImmediate(() => this.#commit());
+    }
+    return this.#waiting.promise;
+  }
+
+  #commit(): void {
+    const waiting = this.#waiting;
+    const writes = [...this.#pending];
+    this.#waiting = undefined;
+    this.#pending.clear();
+    if (this.#closed) {
+      waiting?.reject(new InterlinkError('Unavailable', 'the sidecar is stopping'));
+      return;
+    }
+    try {
+      this.#database.exec('BEGIN');
+      for (const [uid, text] of writes)
+        if (text === '') this.#database.prepare('DELETE FROM jobs WHERE uid = ?').run(uid);
+        else this.#upsert.run(uid, text);
+      this.#database.exec('COMMIT');
+      waiting?.resolve();
+    } catch (error) {
+      // SQLite has rolled back by itself where the disk was full.
+      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
+      waiting?.reject(describe(error, 'the journal'));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#database.close();
+  }
+}
+
+function describe(error: unknown, path: string): unknown {
+  const code = (error as { errcode?: number }).errcode;
+  if (code === SQLITE_BUSY)
+    return new InterlinkError(
+      'Conflict',
+      `${path} is in use by another interlink sidecar; stop that one or set another sidecar.stateDirectory`,
+      { code: 'journal.locked', cause: error },
+    );
+  if (code === SQLITE_NOTADB)
+    return new InterlinkError(
+      'Invalid',
+      `${path} is no journal of interlink; move it away or set another sidecar.stateDirectory`,
+      {
+        code: 'journal.foreign',
+        cause: error,
+      },
+    );
+  if (code === SQLITE_FULL)
+    return new InterlinkError('Unavailable', `${path} cannot be written: the disk is full`, {
+      code: 'journal.full',
+      cause: error,
+    });
+  if (code !== undefined)
+    return new InterlinkError('Unavailable', `${path} cannot be used: ${messageOf(error)}`, {
+      code: 'journal.failed',
+      cause: error,
+    });
+  return error;
+}

@@ -1,0 +1,106 @@
+import { z } from 'zod';
+import { localConfig } from './local/local-config.ts';
+import { slurmConfig } from './slurm/slurm-config.ts';
+
+const seconds = (least: number) => z.number().min(least);
+
+/** Section `sidecar` of the configuration file. Which back end is used is told by the command (`interlink sidecar slurm`). */
+export const sidecarConfig = z.strictObject({
+  stateDirectory: z
+    .string()
+    .startsWith('/')
+    .optional()
+    .describe(
+      'journal and job directories, on a file system that the workers see too; ~/.local/state/interlink/KIND unless set',
+    ),
+  listen: z
+    .string()
+    .optional()
+    .describe(
+      'where the sidecar is served: unix:/path or http://127.0.0.1:port; sidecar.sock in the state directory unless set',
+    ),
+  insecureListen: z
+    .boolean()
+    .default(false)
+    .describe('serve other addresses than unix sockets although nothing here asks who calls; put a proxy in front'),
+  pollIntervalSeconds: seconds(0.1)
+    .default(10)
+    .describe('time between two questions about all jobs to the batch system'),
+  pollSoonSeconds: seconds(0.1).default(2).describe('least time between two such questions when something cannot wait'),
+  submitConcurrency: z.int().min(1).default(4).describe('submit commands at a time'),
+  submitTimeoutSeconds: seconds(1).default(60).describe('time limit of a submit command; after it the queue is asked'),
+  commandTimeoutSeconds: seconds(1).default(60).describe('time limit of every other command'),
+  createWaitSeconds: seconds(1)
+    .default(60)
+    .describe('time a create waits for its job id; the submission goes on after it'),
+  settleSeconds: seconds(0)
+    .default(30)
+    .describe('time after which a job that the queue does not show was not submitted'),
+  lostGraceSeconds: seconds(0).default(300).describe('time after which a job that nobody knows is lost'),
+  recordGraceSeconds: seconds(0)
+    .default(3)
+    .describe("time a runner's last words may need to be seen over the shared file system"),
+  lingerSeconds: seconds(1).default(60).describe('time after which a job whose pod has ended is cancelled'),
+  stopMarginSeconds: seconds(1).default(10).describe("time after a pod's grace period until its job is cancelled"),
+  retentionSeconds: seconds(0).default(600).describe('time that logs of a deleted pod are kept'),
+  tombstoneSeconds: seconds(60).default(604_800).describe('time that the UID of a deleted pod is refused'),
+  heartbeatSeconds: seconds(1).max(15).default(10).describe('time between heartbeats of a silent watch'),
+  orphans: z
+    .strictObject({
+      action: z
+        .enum(['report', 'cancel'])
+        .default('report')
+        .describe('what happens to jobs with our tag and no record'),
+      graceSeconds: seconds(0).default(600).describe('time before such a job is cancelled'),
+    })
+    .prefault({}),
+  channel: z
+    .strictObject({
+      enabled: z
+        .boolean()
+        .default(true)
+        .describe('let runners connect for live news; without it the job directories are read'),
+      listen: z
+        .string()
+        .optional()
+        .describe(
+          'host:port on which runners connect by TLS; 0.0.0.0 and a port that is kept unless set; local uses a unix socket',
+        ),
+      advertise: z
+        .array(z.string())
+        .optional()
+        .describe('host names or addresses by which workers reach this machine; its own name and addresses unless set'),
+    })
+    .prefault({}),
+  runtime: z
+    .strictObject({
+      name: z.enum(['apptainer', 'process']).default('apptainer').describe('how containers are made on the workers'),
+      program: z.string().optional().describe('path of the runtime on the workers'),
+      options: z.array(z.string()).optional().describe('options of the site, e.g. --nv'),
+      imageMap: z.record(z.string(), z.string()).optional().describe('image name or prefix → SIF file or directory'),
+      imagePrefix: z.string().optional().describe('put before image names without a scheme; docker:// unless set'),
+      imageCache: z.string().optional().describe('directory of pulled images'),
+    })
+    .prefault({}),
+  scratch: z
+    .string()
+    .startsWith('/')
+    .optional()
+    .describe('directory on the workers for emptyDir volumes; the job directory unless set'),
+  pods: z.int().min(1).default(1_000).describe('pods that the node may hold'),
+  taints: z
+    .array(
+      z.strictObject({
+        key: z.string().min(1),
+        value: z.string().optional(),
+        effect: z.enum(['NoSchedule', 'PreferNoSchedule', 'NoExecute']),
+      }),
+    )
+    .optional()
+    .describe('taints that the node shall have; unset leaves them alone'),
+  slurm: slurmConfig.prefault({}).describe('Slurm back end'),
+  local: localConfig.prefault({}).describe('local back end'),
+});
+
+/** Parsed section `sidecar`. */
+export type SidecarConfig = z.output<typeof sidecarConfig>;

@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { availableParallelism, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { systemCodeOf } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { BatchJob, BatchSystem, KnownJob, SubmitRequest } from './batch/batch-system.ts';
+import { findJobProcess, PID_FILE } from './local/job-process.ts';
+import type { LocalConfig } from './local/local-config.ts';
+
+export interface LocalDeps {
+  readonly logger: Logger;
+  /** Environment of the runners. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Absolute path of the batch script. */
+  readonly script: string;
+}
+
+/** Writes the pid, by which the job is found again after a restart of the sidecar, then becomes the batch script and with it the runner. */
+const LAUNCHER = `umask 077; echo $$ >${PID_FILE}.tmp && mv ${PID_FILE}.tmp ${PID_FILE} && exec /bin/sh "$1"`;
+const MEBIBYTE = 1024 * 1024;
+
+/**
+ * This machine as a batch system: each job is a detached process of its own session that outlives the sidecar. What waits and what runs is read from the job
+ * directories, so nothing is lost with this process; the runner's claim keeps a job that was started twice from running twice.
+ */
+export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSystem {
+  const listeners = new Set<() => void>();
+  const exits = new Map<string, { readonly code: number | null; readonly signal: NodeJS.Signals | null }>();
+  /** Started by this process and not yet seen to end. */
+  const children = new Set<string>();
+  const waiting = new Map<string, SubmitRequest['directory']>();
+
+  const tell = (): void => {
+    for (const listener of listeners) listener();
+  };
+  const start = (uid: string, directory: SubmitRequest['directory']): void => {
+    const output = openSync(join(directory.root, 'batch.out'), 'a', 0o600);
+    try {
+      const child = spawn('/bin/sh', ['-c', LAUNCHER, 'sh', deps.script], {
+        cwd: directory.root,
+        env: { ...deps.env },
+        stdio: ['ignore', output, output],
+        detached: true,
+      });
+      children.add(uid);
+      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
+        children.delete(uid);
+        exits.set(uid, { code, signal });
+        running = Math.max(0, running - 1);
+        startWaiting();
+        tell();
+      };
+      child.once('exit', ended);
+      child.once('error', (error) => {
+        deps.logger.error('a job could not be started', { podUid: uid, err: error.message });
+        ended(127, null);
+      });
+      child.unref();
+    } finally {
+      closeSync(output);
+    }
+  };
+  let running = 0;
+  const startWaiting = (): void => {
+    for (const [uid, directory] of waiting) {
+      if (Math.max(running, children.size) >= config.maxPods) return;
+      waiting.delete(uid);
+      running += 1;
+      start(uid, directory);
+      tell();
+    }
+  };
+
+  const kill = async (job: KnownJob, signal: NodeJS.Signals, group: boolean): Promise<void> => {
+    const found = await findJobProcess(job.directory.root);
+    if (found.kind !== 'running') return;
+    try {
+      process.kill(group ? -found.pid : found.pid, signal);
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ESRCH') throw error;
+    }
+  };
+
+  const look = async (job: KnownJob): Promise<BatchJob> => {
+    const { uid, jobId, directory } = job;
+    const base = { jobId, uid };
+    const exit = exits.get(uid);
+    const found = await findJobProcess(directory.root);
+    if (found.kind === 'running' || (children.has(uid) && !exit))
+      return { ...base, phase: 'running', state: 'running' };
+    if (found.kind === 'never-started' && !exit) {
+      if (job.stopping) {
+        waiting.delete(uid);
+        return { ...base, phase: 'ended', state: 'removed', neverRan: true, end: endOf(jobId, undefined) };
+      }
+      // After a restart of the sidecar nothing but the directory tells of a job that still waits.
+      if (!waiting.has(uid)) waiting.set(uid, directory);
+      const message = `${config.maxPods} pods run on this machine, which is its limit`;
+      return { ...base, phase: 'pending', state: 'waiting', waiting: { reason: 'Resources', message } };
+    }
+    return { ...base, phase: 'ended', state: 'ended', end: endOf(jobId, exit) };
+  };
+
+  return {
+    name: 'local',
+    plan: () => ({ options: [] }),
+    async submit({ uid, directory }) {
+      waiting.set(uid, directory);
+      startWaiting();
+      return { kind: 'submitted', jobId: `local-${uid}` };
+    },
+    async list(known) {
+      const jobs = await Promise.all(known.map(look));
+      running = jobs.filter(({ phase }) => phase === 'running').length;
+      startWaiting();
+      return { jobs, complete: true };
+    },
+    async lookUp() {
+      return undefined;
+    },
+    terminate: (job) => kill(job, 'SIGTERM', false),
+    async cancel(job, onlyPending) {
+      waiting.delete(job.uid);
+      if (!onlyPending) await kill(job, 'SIGKILL', true);
+      tell();
+    },
+    async capacity() {
+      return {
+        cpu: String(config.cpus ?? availableParallelism()),
+        memory: `${config.memoryMiB ?? Math.floor(totalmem() / MEBIBYTE)}Mi`,
+        pods: String(config.maxPods),
+      };
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+function endOf(
+  jobId: string,
+  exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined,
+) {
+  const how = exit === undefined ? 'is gone' : exit.signal ? `was ended by ${exit.signal}` : `ended with ${exit.code}`;
+  return {
+    exitCode: exit?.code === 0 ? 0 : exit?.signal === 'SIGTERM' ? 143 : exit?.code || 137,
+    containerReason: exit?.code === 0 ? 'Completed' : 'Error',
+    message: `job ${jobId}: its runner ${how}`,
+  };
+}
