@@ -133,6 +133,7 @@ export class Channel {
         logger.debug('channel message ignored', { endpoint });
       }
     });
+    socket.resume();
     void keepAlive(socket, clock, closed.signal);
     try {
       await isClosed;
@@ -151,6 +152,7 @@ export class Channel {
       const gone = new AbortController();
       socket.once('close', () => gone.abort());
       socket.on('error', (error) => logger.debug('stream error', { err: error }));
+      socket.resume();
       try {
         for await (const chunk of serve(request, AbortSignal.any([signal, gone.signal]))) {
           socket.send(chunk);

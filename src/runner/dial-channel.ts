@@ -10,7 +10,7 @@ const MAX_MESSAGE_BYTES = 1024 * 1024;
 
 /**
  * Opens a WebSocket to `path` at `endpoint` with the job's token. Over TLS nothing is sent, the token least of all, before the certificate has the pinned
- * fingerprint; no authority is asked.
+ * fingerprint; no authority is asked. The socket is paused: whoever has added its listeners resumes it.
  *
  * @throws Unavailable when nobody answers or the certificate is another one; `signal.reason` on abort
  */
@@ -73,7 +73,11 @@ async function opened(socket: WebSocket, endpoint: string, signal: AbortSignal):
     await new Promise<void>((resolve, reject) => {
       onAbort = () => reject(signal.reason);
       signal.addEventListener('abort', onAbort, { once: true });
-      socket.once('open', resolve);
+      socket.once('open', () => {
+        // The first message may be in the packet that opened the socket, before the caller listens.
+        socket.pause();
+        resolve();
+      });
       socket.once('error', (cause) =>
         reject(new InterlinkError('Unavailable', `channel ${endpoint} cannot be opened: ${cause.message}`, { cause })),
       );
