@@ -37,7 +37,7 @@ export async function startIssuer(options: { directory: string; certFile: string
       certFile: options.certFile,
       keyFile: options.keyFile,
       clients: [
-        client('node', [GROUP, 'others'], 86_400),
+        client('node', [GROUP, 'others'], 43_200),
         client('stranger', ['others'], 3600),
         client('hasty', [GROUP], 1),
       ],

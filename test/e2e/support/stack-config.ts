@@ -39,9 +39,12 @@ export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar'
     proxy: {
       proxy: {
         listen: `https://127.0.0.1:${facts.proxyPort}`,
-        tls: facts.certificate,
-        issuers: [{ url: facts.issuer.url, caFile: facts.issuer.caFile, audience: AUDIENCE, groups: [GROUP] }],
+        ...facts.certificate,
+        issuers: [
+          { issuer: facts.issuer.url, caFile: facts.issuer.caFile, audiences: [AUDIENCE], allowedGroups: [GROUP] },
+        ],
         sidecars: [{ name: 'slurm', url: `unix:${socket}` }],
+        stateDirectory: join(facts.site, 'proxy'),
         auditFile: join(facts.site, 'audit.log'),
       },
     },

@@ -28,14 +28,20 @@ export function untilNodeReady(nodeName: string, programs: readonly Program[]): 
 
 /** What an administrator of the cluster does once per node: approves the serving certificates that it asks for. */
 async function approveServingCertificates(nodeName: string): Promise<void> {
+  for (const name of await servingRequestsOf(nodeName)) await kubectl(['certificate', 'approve', name]);
+}
+
+/** Names of the requests for serving certificates of that node which nobody has decided. */
+export async function servingRequestsOf(nodeName: string): Promise<readonly string[]> {
   const { items } = await kubectlJson<{
     items: { metadata: { name: string }; spec: { signerName: string; request: string }; status?: object }[];
   }>(['get', 'csr']);
+  const names: string[] = [];
   for (const { metadata, spec, status } of items) {
     if (spec.signerName !== 'kubernetes.io/kubelet-serving' || Object.keys(status ?? {}).length > 0) continue;
     const request = Buffer.from(spec.request, 'base64').toString();
     const subject = await outputOf(['openssl', 'req', '-noout', '-subject', '-nameopt', 'RFC2253'], { stdin: request });
-    if (subject.includes(`CN=system:node:${nodeName},`) || subject.trimEnd().endsWith(`CN=system:node:${nodeName}`))
-      await kubectl(['certificate', 'approve', metadata.name]);
+    if (/CN=(system:node:[^,\s]+)/.exec(subject)?.[1] === `system:node:${nodeName}`) names.push(metadata.name);
   }
+  return names;
 }
