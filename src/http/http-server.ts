@@ -240,22 +240,44 @@ function describeListenError(error: unknown, address: Address): unknown {
 }
 
 async function send(result: HttpResponse, response: ServerResponse): Promise<void> {
+  const { body } = result;
+  const stream = isStream(body) ? start(body) : undefined;
   if (response.destroyed) {
-    if (isStream(result.body)) await result.body[Symbol.asyncIterator]().return?.();
+    await stream?.return?.();
     return;
   }
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('cache-control', 'no-store');
   for (const [name, value] of Object.entries(result.headers ?? {})) response.setHeader(name, value);
   response.statusCode = result.status;
-  const { body } = result;
-  if (isStream(body)) {
+  if (stream) {
     response.flushHeaders();
-    await pipeline(Readable.from(body, { highWaterMark: 1 }), response);
+    const chunks = Readable.from({ [Symbol.asyncIterator]: () => stream }, { highWaterMark: 1 });
+    await pipeline(chunks, response);
     return;
   }
-  response.setHeader('content-length', body === undefined ? 0 : Buffer.byteLength(body));
-  response.end(body);
+  const whole = body as string | Uint8Array | undefined;
+  response.setHeader('content-length', whole === undefined ? 0 : Buffer.byteLength(whole));
+  response.end(whole);
+}
+
+/** The iterator of a stream with its first step begun: a generator that has never run would not clean up after itself. */
+function start(body: AsyncIterable<Uint8Array>): AsyncIterator<Uint8Array> {
+  const iterator = body[Symbol.asyncIterator]();
+  let first: Promise<IteratorResult<Uint8Array>> | undefined = iterator.next();
+  // Whoever asks for the step sees its failure.
+  first.catch(() => {});
+  return {
+    next() {
+      const step = first ?? iterator.next();
+      first = undefined;
+      return step;
+    },
+    async return() {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
 }
 
 function isStream(body: HttpResponse['body']): body is AsyncIterable<Uint8Array> {

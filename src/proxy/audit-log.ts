@@ -82,10 +82,10 @@ export async function openAuditFile(path: string, logger: Logger): Promise<Audit
   };
 }
 
-/** Hands each decision to the logger, for sites that collect everything in one place. */
-export function loggingAudit(logger: Logger): AuditLog {
+/** Writes each decision to a stream that somebody else owns, such as standard error. */
+export function streamAudit(stream: { write(text: string): unknown }): AuditLog {
   return {
-    write: (entry) => logger.info('audit', { audit: entry }),
+    write: (entry) => void stream.write(`${JSON.stringify({ audit: entry })}\n`),
     async [Symbol.asyncDispose]() {},
   };
 }
