@@ -41,7 +41,9 @@ export async function writeVolume(
   }
   for (const directory of directories) await own(directory, 0o755, true, ownership);
 
-  const old = (await readdir(root)).filter((name) => name.startsWith('..2') && join(root, name) !== content);
+  const old = (await readdir(root)).filter(
+    (name) => name.startsWith('..') && !name.startsWith('..data') && join(root, name) !== content,
+  );
   const names = new Set(files.map(({ path }) => path.split('/').find((part) => part !== '' && part !== '.') as string));
   const link = join(root, '..data_tmp');
   await rm(link, { force: true });

@@ -23,7 +23,7 @@ let count = 0;
 
 /** A job directory with a pod, a fake runtime and a fake clock: everything that `runJob` needs. */
 export class JobBench implements AsyncDisposable {
-  readonly clock = new FakeClock();
+  readonly clock = new FakeClock(Date.parse('2026-11-25T12:00:00Z'));
   readonly runtime: FakeRuntime;
   readonly directory: JobDirectory;
   #terminate: (() => void) | undefined;

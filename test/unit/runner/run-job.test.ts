@@ -243,7 +243,7 @@ describe('what keeps a container from starting', () => {
     await bench.until((records) => stateOf(records.at(-1), 'c') === `waiting ${reason}`);
     for (const seconds of [10, 20, 40]) {
       await bench.clock.advance(seconds * 1000);
-      await bench.until(() => bench.clock.sleepers > 0);
+      await bench.until(() => bench.clock.sleeping > 0);
     }
     expect(bench.runtime.resolved.length).toBe(4);
     // The same fault is told once.
