@@ -36,7 +36,7 @@ export interface StartContainerDeps {
 const { CLONE_NEWNS, CLONE_NEWPID, EPERM, TIOCSCTTY } = LINUX;
 
 /**
- * Starts a container in the sandbox of its pod and resolves once its program has been executed. Three processes are involved: one that joins the sandbox and ends, a keeper in
+ * Starts a container in the sandbox of its pod and resolves once its program has been executed. Three processes are involved: one that joins the sandbox, a keeper in
  * the sandbox that tells how the container ended, and the container's first process. All of them die with the sandbox.
  *
  * @throws Invalid with code `StartError` when a step fails; nothing is left then and nothing was written to `output`.
@@ -66,6 +66,7 @@ export async function startContainer(
     await reader.read(4);
     run.channel.destroy();
     streams.discard();
+    await run.ended;
     throw new InterlinkError(
       'Invalid',
       failure ? describeFailure(failure) : 'the container could not be made: it was killed',
@@ -84,7 +85,7 @@ export async function startContainer(
     if (setup.sharedProcesses && keeper !== undefined) endOthers(keeper, logger);
     acknowledge(run.channel);
     const finishedAt = rfc3339(clock.nowMs());
-    await written;
+    await Promise.all([written, run.ended]);
     return { ...decodeStatus(status), oomKilled: false, finishedAt };
   })();
   return {
@@ -105,7 +106,12 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
     calls: sandbox.join({ processes: true }),
     fork: {
       save: 'keeper',
-      parent: [{ call: 'write', args: [4, { addressOf: 'keeper' }, 8], what: 'tell the pid of the keeper' }],
+      parent: [
+        { call: 'write', args: [4, { addressOf: 'keeper' }, 8], what: 'tell the pid of the keeper' },
+        ...closeCalls([0, 1, 2, 3, 4]),
+        // Outside of the sandbox's process namespace nobody else would take the keeper away.
+        { call: 'wait4', args: [{ slot: 'keeper' }, 0, 0, 0], what: 'wait' },
+      ],
       child: {
         calls: [{ call: 'unshare', args: [namespaces], what: 'make the namespaces of the container' }],
         fork: {
@@ -113,7 +119,7 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
           parent: [
             { call: 'write', args: [4, { addressOf: 'first' }, 8], what: 'tell that the container exists' },
             // The ends of the output and of the report must be the container's alone.
-            ...[0, 1, 2, 3].map((fd): SystemCall => ({ call: 'close', args: [fd], tolerate: 'all', what: 'close' })),
+            ...closeCalls([0, 1, 2, 3]),
             { call: 'wait4', args: [{ slot: 'first' }, { addressOf: 'status' }, 0, 0], what: 'wait' },
             { call: 'write', args: [4, { addressOf: 'status' }, 4], what: 'tell the end' },
             { call: 'read', args: [4, { addressOf: 'status' }, 1], what: 'wait until it is known' },
@@ -133,6 +139,10 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
       },
     },
   };
+}
+
+function closeCalls(descriptors: readonly number[]): readonly SystemCall[] {
+  return descriptors.map((fd) => ({ call: 'close', args: [fd], tolerate: 'all', what: 'close' }));
 }
 
 interface Streams {

@@ -12,6 +12,8 @@ export interface Identity {
   readonly dropped: readonly number[];
   readonly noNewPrivileges: boolean;
   readonly seccomp: boolean;
+  /** Whether the one user that the pod has, its root, goes by these ids in a user namespace of the container's own. */
+  readonly renamed?: boolean;
 }
 
 /** System calls that turn a process with every capability of its user namespace into the container's user; `execve` comes next. */
@@ -23,6 +25,7 @@ export function identityCalls(identity: Identity, architecture: string): readonl
     ...[0, 1, 2].map(
       (fd): SystemCall => ({ call: 'fchown', args: [fd, uid, gid], tolerate: 'all', what: 'own the output' }),
     ),
+    ...(identity.renamed ? renameCalls(uid, gid) : []),
     ...dropped.map(
       (number): SystemCall => ({
         call: 'prctl',
@@ -43,6 +46,24 @@ export function identityCalls(identity: Identity, architecture: string): readonl
     { call: 'setresgid', args: [gid, gid, gid], what: `become group ${gid}` },
     { call: 'setresuid', args: [uid, uid, uid], what: `become user ${uid}` },
     { call: 'prctl', args: [PR_SET_PDEATHSIG, SIGKILL], what: 'die with the parent' },
+  ];
+}
+
+function renameCalls(uid: number, gid: number): readonly SystemCall[] {
+  const write = (file: string, text: string): readonly SystemCall[] => [
+    {
+      call: 'openat',
+      args: [LINUX.AT_FDCWD, `/proc/self/${file}`, LINUX.O_WRONLY | LINUX.O_CLOEXEC, 0],
+      save: file,
+      what: `open ${file}`,
+    },
+    { call: 'write', args: [{ slot: file }, text, text.length], what: `write ${file}` },
+  ];
+  return [
+    { call: 'unshare', args: [LINUX.CLONE_NEWUSER], what: 'make a user namespace for the container' },
+    ...write('setgroups', 'deny'),
+    ...write('gid_map', `${gid} 0 1`),
+    ...write('uid_map', `${uid} 0 1`),
   ];
 }
 

@@ -34,14 +34,19 @@ export function ownIdMap({ uid, gid }: OwnIds): IdMap {
 
 /**
  * The worker's user is root in the pod; the other ids come from the ranges that the site has given the user in `/etc/subuid` and `/etc/subgid`,
- * and do not exist where it has given none.
+ * and do not exist where it has given none, or where `ranges` says that they are not to be used.
  * @see subuid(5)
  */
-export async function rootIdMap({ uid, gid, userName }: OwnIds, etc = '/etc'): Promise<IdMap> {
-  const [uids, gids] = await Promise.all([
-    subordinateIds(`${etc}/subuid`, userName, uid),
-    subordinateIds(`${etc}/subgid`, userName, uid),
-  ]);
+export async function rootIdMap(
+  { uid, gid, userName }: OwnIds,
+  { ranges = true, etc = '/etc' }: { readonly ranges?: boolean; readonly etc?: string } = {},
+): Promise<IdMap> {
+  const [uids, gids] = ranges
+    ? await Promise.all([
+        subordinateIds(`${etc}/subuid`, userName, uid),
+        subordinateIds(`${etc}/subgid`, userName, uid),
+      ])
+    : [[], []];
   const complete = uids.length > 0 && gids.length > 0;
   return {
     uids: [{ inside: 0, outside: uid, count: 1 }, ...(complete ? uids : [])],

@@ -2,6 +2,7 @@ import { lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
+import { InterlinkError } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ContainerOutput, ContainerPlan, Mount, RunningContainer } from './container-runtime.ts';
@@ -32,15 +33,17 @@ export class PodNamespaces {
   }
 
   /**
-   * The sandbox; the first caller's host name is the pod's.
+   * The sandbox, with the host name of the pod once a caller has told it.
    * @throws Unsupported as `createSandbox`; the next call tries again.
    */
-  sandbox(hostname: string): Promise<Sandbox> {
-    this.#sandbox ??= this.#create(hostname).catch((error: unknown) => {
+  async sandbox(hostname?: string): Promise<Sandbox> {
+    this.#sandbox ??= this.#create().catch((error: unknown) => {
       this.#sandbox = undefined;
       throw error;
     });
-    return this.#sandbox;
+    const sandbox = await this.#sandbox;
+    if (hostname !== undefined) await this.once('host name', () => sandbox.run([hostNameCall(hostname)]));
+    return sandbox;
   }
 
   /** Does `prepare` once in the life of the sandbox for each `key`; tries again after a failure. */
@@ -74,8 +77,8 @@ export class PodNamespaces {
     return startContainer(setup, output, { sandbox, clock, logger });
   }
 
-  async removeTrees(paths: readonly string[], hostname: string): Promise<void> {
-    const sandbox = await this.sandbox(hostname);
+  async removeTrees(paths: readonly string[]): Promise<void> {
+    const sandbox = await this.sandbox();
     await sandbox.run([
       {
         call: 'execve',
@@ -92,12 +95,28 @@ export class PodNamespaces {
     await (await sandbox?.catch(() => undefined))?.close();
   }
 
-  async #create(hostname: string): Promise<Sandbox> {
-    const { directory, commands } = this.#deps;
+  async #create(): Promise<Sandbox> {
+    const { directory, commands, logger } = this.#deps;
     await makePrivateDirectory(directory);
     const ids = await this.#ids();
-    return createSandbox({ directory, hostname, commands, ...(ids && { ids }) });
+    try {
+      return await createSandbox({ directory, commands, ...(ids && { ids }) });
+    } catch (error) {
+      if (!ids?.canSetGroups || !(error instanceof InterlinkError) || error.code !== 'runtime.ids') throw error;
+      logger.warn('ranges of ids cannot be used; the pod has root alone', { err: error });
+      return createSandbox({ directory, commands, ids: withoutRanges(ids) });
+    }
   }
+}
+
+/** Just the first entry of each map, which is the user of this process. */
+function withoutRanges({ uids, gids }: IdMap): IdMap {
+  return { uids: uids.slice(0, 1), gids: gids.slice(0, 1), canSetGroups: false };
+}
+
+function hostNameCall(hostname: string): SystemCall {
+  const name = Buffer.from(hostname);
+  return { call: 'sethostname', args: [name, name.length], what: `set the host name ${hostname}` };
 }
 
 async function mountTmpfs({ source, tmpfs }: Mount, sandbox: Sandbox): Promise<void> {

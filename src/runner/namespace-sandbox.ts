@@ -2,19 +2,18 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandRunner } from '../base/command.ts';
-import { InterlinkError } from '../base/errors.ts';
+import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import { PRIVATE_DIRECTORY } from '../base/files.ts';
 import { ChannelReader } from './namespace-channel.ts';
 import { hasId, type IdMap, writeIdMap } from './namespace-ids.ts';
 import { LINUX } from './namespace-linux.ts';
 import type { SystemCall } from './namespace-program.ts';
 import { runSystemCalls } from './namespace-run.ts';
-import { type ProgramFailure, spawnProgram } from './namespace-spawn.ts';
+import { type ProgramFailure, type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
 
 export interface SandboxOptions {
   /** Private directory on the worker, for as long as the sandbox lives. */
   readonly directory: string;
-  readonly hostname: string;
   /** Absent when the runner is root: the pod then has the worker's ids. */
   readonly ids?: IdMap;
   readonly commands: CommandRunner;
@@ -65,11 +64,10 @@ const BECOME_ROOT: readonly SystemCall[] = [
  * @throws Unsupported when the kernel or the site forbids the namespaces: the message says which setting.
  */
 export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
-  const { directory, hostname, ids, commands } = options;
+  const { directory, ids, commands } = options;
   const work = join(directory, `sandbox-${randomBytes(4).toString('hex')}`);
   await mkdir(work, { mode: PRIVATE_DIRECTORY });
   const root = ids === undefined || hasId(ids.uids, 0) ? BECOME_ROOT : [];
-  const name = Buffer.from(hostname);
   const run = await spawnProgram(
     {
       calls: [
@@ -83,7 +81,6 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
         ...root,
         ...DIE_WITH_PARENT,
         { call: 'unshare', args: [CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID], what: NAMESPACES },
-        { call: 'sethostname', args: [name, name.length], what: `set the host name ${hostname}` },
         { call: 'mount', args: ['none', '/', 0, MS_REC | MS_PRIVATE, 0], what: 'keep mounts private' },
         tmpfs(work, 'mode=755'),
         { call: 'mkdirat', args: [AT_FDCWD, join(work, 'box'), 0o755], what: 'make a directory' },
@@ -139,20 +136,15 @@ class NamespaceSandbox implements Sandbox {
   readonly ids: IdMap | undefined;
   readonly directory: string;
   readonly work: string;
-  readonly #process: Awaited<ReturnType<typeof spawnProgram>>;
+  readonly #process: SpawnedProgram;
   #closed: Promise<void> | undefined;
 
-  constructor(
-    { directory, ids }: SandboxOptions,
-    work: string,
-    pid: number,
-    process: Awaited<ReturnType<typeof spawnProgram>>,
-  ) {
+  constructor({ directory, ids }: SandboxOptions, work: string, pid: number, holder: SpawnedProgram) {
     this.pid = pid;
     this.ids = ids;
     this.directory = directory;
     this.work = work;
-    this.#process = process;
+    this.#process = holder;
   }
 
   join({ processes = false }: { readonly processes?: boolean } = {}): readonly SystemCall[] {
@@ -187,7 +179,12 @@ class NamespaceSandbox implements Sandbox {
 
   async #end(): Promise<void> {
     this.#process.child.ref();
-    this.#process.child.kill('SIGKILL');
+    // The inner process first: the outer one takes it away and ends by itself.
+    try {
+      process.kill(this.pid, 'SIGKILL');
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ESRCH') throw error;
+    }
     await this.#process.ended;
     this.#process.channel.destroy();
     await rmdir(this.work);

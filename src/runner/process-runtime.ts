@@ -1,4 +1,3 @@
-import { userInfo } from 'node:os';
 import { InterlinkError, isKind } from '../base/errors.ts';
 import type { RuntimeSettings } from '../contract/job-directory.ts';
 import type {
@@ -9,15 +8,15 @@ import type {
   ResolvedImage,
   RunningContainer,
 } from './container-runtime.ts';
+import { DEFAULT_PATH } from './image-tool.ts';
 import { droppedCapabilities } from './namespace-capabilities.ts';
 import type { Identity } from './namespace-identity.ts';
 import { ownIdMap } from './namespace-ids.ts';
 import { PodNamespaces, type PodNamespacesDeps } from './namespace-pod.ts';
+import { currentUser, type WorkerUser } from './namespace-user.ts';
 import { prepareMounts } from './namespace-volumes.ts';
 import { startBareProcess } from './process-bare.ts';
 import { processRootCalls } from './process-root.ts';
-
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * Containers as processes on the worker's own file system, in namespaces of their own: volumes appear at their paths, nothing is made on the worker
@@ -38,7 +37,6 @@ class ProcessRuntime implements ContainerRuntime {
   readonly #allowBare: boolean;
   readonly #pod: PodNamespaces;
   readonly #user = currentUser();
-  #hostname = 'localhost';
 
   constructor(deps: PodNamespacesDeps, allowBare: boolean) {
     this.#deps = deps;
@@ -53,8 +51,7 @@ class ProcessRuntime implements ContainerRuntime {
         code: 'runtime.platform',
       });
     try {
-      await this.#pod.sandbox(this.#hostname);
-      await this.#pod.close();
+      await this.#pod.sandbox();
     } catch (error) {
       if (!isKind(error, 'Unsupported')) throw error;
       if (this.#allowBare) return this.#deps.logger.warn('containers run without isolation', { err: error });
@@ -82,7 +79,6 @@ class ProcessRuntime implements ContainerRuntime {
       );
     const identity = identityOf(plan, this.#user);
     const command = { argv, env: environmentOf(plan, this.#user.home), cwd: plan.workingDir ?? '/' };
-    this.#hostname = plan.hostname;
     let sandbox: Awaited<ReturnType<PodNamespaces['sandbox']>>;
     try {
       sandbox = await this.#pod.sandbox(plan.hostname);
@@ -107,7 +103,7 @@ class ProcessRuntime implements ContainerRuntime {
   }
 
   async removeTrees(paths: readonly string[]): Promise<void> {
-    await this.#pod.removeTrees(paths, this.#hostname);
+    await this.#pod.removeTrees(paths);
   }
 
   async close(): Promise<void> {
@@ -115,35 +111,12 @@ class ProcessRuntime implements ContainerRuntime {
   }
 }
 
-interface User {
-  readonly uid: number;
-  readonly gid: number;
-  readonly groups: readonly number[];
-  readonly userName: string;
-  readonly home: string;
-}
-
-function currentUser(): User {
-  const ids = {
-    uid: process.getuid?.() ?? -1,
-    gid: process.getgid?.() ?? -1,
-    groups: process.getgroups?.() ?? [],
-  };
-  try {
-    const { username, homedir } = userInfo();
-    return { ...ids, userName: username, home: homedir };
-  } catch {
-    // An id without an entry in the worker's user database.
-    return { ...ids, userName: String(ids.uid), home: '/' };
-  }
-}
-
 function environmentOf(plan: ContainerPlan, home: string): ReadonlyMap<string, string> {
-  return new Map([['PATH', PATH], ['HOSTNAME', plan.hostname], ['HOME', home], ...plan.env]);
+  return new Map([['PATH', DEFAULT_PATH], ['HOSTNAME', plan.hostname], ['HOME', home], ...plan.env]);
 }
 
 /** @throws Forbidden with code `CreateContainerConfigError` for ids that only root could take. */
-function identityOf({ name, security, podName }: ContainerPlan, user: User): Identity {
+function identityOf({ name, security, podName }: ContainerPlan, user: WorkerUser): Identity {
   const uid = security.runAsUser ?? user.uid;
   const gid = security.runAsGroup ?? user.gid;
   const groups = [

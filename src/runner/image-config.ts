@@ -1,0 +1,83 @@
+import { InterlinkError } from '../base/errors.ts';
+
+/** What an image says about how to run it; the fields of the OCI image configuration. */
+export interface ImageConfig {
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly env: readonly (readonly [name: string, value: string])[];
+  readonly workingDir?: string;
+  /** `user`, `uid`, each with `:group` behind it or not; empty is root. */
+  readonly user: string;
+}
+
+/** A directory that no tool has described: a shell, as Apptainer does it. */
+const PLAIN: ImageConfig = { entrypoint: [], cmd: ['/bin/sh'], env: [], user: '' };
+
+/**
+ * Parses the OCI configuration that Apptainer keeps in a SIF.
+ * @throws Invalid with code `ImageInspectError` when it is not what it should be.
+ * @see https://github.com/opencontainers/image-spec/blob/main/config.md
+ */
+export function parseOciConfig(text: string): ImageConfig {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InterlinkError('Invalid', 'the OCI configuration of the image is no JSON', {
+      code: 'ImageInspectError',
+      cause: error,
+    });
+  }
+  const { Entrypoint, Cmd, Env, WorkingDir, User } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<
+    string,
+    unknown
+  >;
+  return {
+    entrypoint: texts(Entrypoint, 'Entrypoint'),
+    cmd: texts(Cmd, 'Cmd'),
+    env: texts(Env, 'Env').map((entry) => {
+      const [name = '', ...rest] = entry.split('=');
+      return [name, rest.join('=')] as const;
+    }),
+    ...(typeof WorkingDir === 'string' && WorkingDir !== '' ? { workingDir: WorkingDir } : {}),
+    user: typeof User === 'string' ? User : '',
+  };
+}
+
+function texts(value: unknown, field: string): readonly string[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value) && value.every((entry) => typeof entry === 'string')) return value;
+  throw new InterlinkError('Invalid', `the OCI configuration of the image has a wrong ${field}`, {
+    code: 'ImageInspectError',
+  });
+}
+
+/** Reads a file of the image by its path in it; undefined where there is none. */
+export type ReadImageFile = (path: string) => Promise<string | undefined>;
+
+/**
+ * The configuration of an image without OCI configuration: from the scripts that Apptainer writes into images made from a registry; another image with a
+ * run script has that as entrypoint; a bare directory runs a shell.
+ */
+export async function readScriptConfig(read: ReadImageFile): Promise<ImageConfig> {
+  const runScript = await read('/.singularity.d/runscript');
+  if (runScript === undefined) return PLAIN;
+  const variables = (await read('/.singularity.d/env/10-docker2singularity.sh')) ?? '';
+  const env = [...variables.matchAll(/^export (\w+)=(?:"\$\{\1:-"(.*)"\}"|"(.*)")$/gm)].map(
+    ([, name = '', guarded, plain]) => [name, unquote(guarded ?? plain ?? '')] as const,
+  );
+  const entrypoint = /^OCI_ENTRYPOINT='(.*)'$/m.exec(runScript)?.[1];
+  const cmd = /^OCI_CMD='(.*)'$/m.exec(runScript)?.[1];
+  if (entrypoint === undefined && cmd === undefined)
+    return { entrypoint: ['/.singularity.d/runscript'], cmd: [], env, user: '' };
+  return { entrypoint: words(entrypoint ?? ''), cmd: words(cmd ?? ''), env, user: '' };
+}
+
+/** The words of a list as the run script writes it: each in double quotes. */
+function words(text: string): readonly string[] {
+  return [...text.replaceAll("'\\''", "'").matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, word = '']) => unquote(word));
+}
+
+function unquote(text: string): string {
+  return text.replace(/\\(["\\$`])/g, '$1');
+}
