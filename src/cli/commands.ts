@@ -19,6 +19,26 @@ export const GROUPS: Readonly<Record<string, string>> = {
 /** Every command but `runner`, which only our own jobs call. Nothing is loaded before its command is named. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    path: ['run'],
+    summary: 'run one pod, without any cluster, on this machine or at a site',
+    load: async () => (await import('./run.ts')).run,
+  },
+  {
+    path: ['proxy', 'start'],
+    summary: 'authenticate nodes and pass their pods to the sidecars of this site',
+    load: async () => (await import('./proxy-start.ts')).proxyStart,
+  },
+  {
+    path: ['sidecar', 'slurm'],
+    summary: 'run pods as jobs of a Slurm cluster',
+    load: async () => (await import('./sidecar-start.ts')).sidecarStart('slurm'),
+  },
+  {
+    path: ['sidecar', 'local'],
+    summary: 'run pods on this machine',
+    load: async () => (await import('./sidecar-start.ts')).sidecarStart('local'),
+  },
+  {
     path: ['config', 'check'],
     summary: 'check the configuration and report every problem',
     load: async () => (await import('./config-check.ts')).configCheck,

@@ -69,7 +69,7 @@ export const run: CliCommand = {
     };
     using signals = listenForStop(process);
     await using sidecar = await openSidecar(input, io, say);
-    return runOn(sidecar, manifest, { input, io, say, signals });
+    return await runOn(sidecar, manifest, { input, io, say, signals });
   },
 };
 
