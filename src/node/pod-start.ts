@@ -1,0 +1,157 @@
+import { Backoff } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import { isKind, messageOf } from '../base/errors.ts';
+import { type BundleFault, bundleFaultsOf } from '../contract/bundle-fault.ts';
+import { type CollectFacts, collectBundle } from '../contract/collect-bundle.ts';
+import type { WaitingReason } from '../contract/container-status.ts';
+import type { PodBundle } from '../contract/pod-bundle.ts';
+import type { PodEvent } from '../contract/pod-status.ts';
+import type { Sidecar } from '../contract/sidecar.ts';
+import type { Container, Pod } from '../kube/types.ts';
+import type { BundleSource } from './bundle-source.ts';
+import type { ConcurrencyLimit } from './concurrency-limit.ts';
+
+export interface PodStartDeps {
+  readonly sidecar: Sidecar;
+  readonly clock: Clock;
+  readonly random?: () => number;
+  /** Shared by all pods of the node. */
+  readonly creates: ConcurrencyLimit;
+  /** @param changed called when something has changed that the pod refers to */
+  readonly openSource: (pod: Pod, changed: () => void) => BundleSource;
+  readonly facts: () => Omit<CollectFacts, 'seenAt'>;
+}
+
+/** What came of an attempt to hand a pod over to the site. */
+export type StartOutcome =
+  | { readonly kind: 'created'; readonly jobId: string }
+  /** Not yet; to be tried again after `retryMs` or when something has changed. */
+  | {
+      readonly kind: 'waits';
+      readonly retryMs: number;
+      readonly waiting: (container: Container) => WaitingReason | undefined;
+      readonly events: readonly Omit<PodEvent, 'id' | 'time'>[];
+      /** For the log. */
+      readonly cause: string;
+    }
+  /** The site can never run it. */
+  | { readonly kind: 'refused'; readonly message: string }
+  /** The site knows the UID with another content, or had it deleted. */
+  | { readonly kind: 'conflict'; readonly message: string; readonly retryMs: number };
+
+const BACKOFF = { initialMs: 1_000, maxMs: 5 * 60_000 };
+/** What a pod waits for often comes without anybody telling, as where watches are not allowed. */
+const MAX_FAULT_MS = 2 * 60_000;
+
+/** Hands one pod over: collects what it needs, then creates it at the site, one attempt per call, with growing pauses. */
+export class PodStart implements Disposable {
+  readonly #deps: PodStartDeps;
+  readonly #changed: () => void;
+  readonly #faultBackoff: Backoff;
+  readonly #createBackoff: Backoff;
+  readonly #seenAt: string;
+  #source: BundleSource | undefined;
+  /** Kept between attempts: a second one would have other tokens, and the site would take it for another content. */
+  #bundle: PodBundle | undefined;
+  #mayBeKnown = false;
+
+  constructor(deps: PodStartDeps, seenAt: string, changed: () => void) {
+    this.#deps = deps;
+    this.#seenAt = seenAt;
+    this.#changed = changed;
+    const random = deps.random === undefined ? {} : { random: deps.random };
+    this.#faultBackoff = new Backoff({ ...BACKOFF, maxMs: MAX_FAULT_MS, ...random });
+    this.#createBackoff = new Backoff({ ...BACKOFF, ...random });
+  }
+
+  /** Whether the site may have heard of the pod through this. */
+  get mayBeKnown(): boolean {
+    return this.#mayBeKnown;
+  }
+
+  /** @throws `signal.reason` on abort; the site may have taken the pod even so */
+  async attempt(pod: Pod, signal: AbortSignal): Promise<StartOutcome> {
+    const { sidecar, creates } = this.#deps;
+    try {
+      this.#bundle ??= await this.#collect(pod, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#incomplete(pod, error);
+    }
+    const bundle = this.#bundle;
+    try {
+      const session = pod.metadata?.uid ?? '';
+      const { jobId } = await creates.run(() => {
+        this.#mayBeKnown = true;
+        return sidecar.create(bundle, { signal, session });
+      }, signal);
+      this[Symbol.dispose]();
+      return { kind: 'created', jobId };
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#notCreated(error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#source?.[Symbol.dispose]();
+    this.#source = undefined;
+    this.#bundle = undefined;
+  }
+
+  async #collect(pod: Pod, signal: AbortSignal): Promise<PodBundle> {
+    const { openSource, facts } = this.#deps;
+    this.#source ??= openSource(pod, this.#changed);
+    return collectBundle(pod, this.#source, { ...facts(), seenAt: this.#seenAt }, { signal });
+  }
+
+  #incomplete(pod: Pod, error: unknown): StartOutcome {
+    const faults = bundleFaultsOf(error);
+    const retryMs = this.#faultBackoff.next();
+    if (!faults) return { kind: 'waits', retryMs, waiting: () => undefined, events: [], cause: messageOf(error) };
+    return {
+      kind: 'waits',
+      retryMs,
+      cause: messageOf(error),
+      waiting: waitingFor(faults),
+      events: faults.map((fault) => eventOf(pod, fault)),
+    };
+  }
+
+  #notCreated(error: unknown): StartOutcome {
+    const message = messageOf(error);
+    if (isKind(error, 'Invalid', 'TooLarge')) return { kind: 'refused', message };
+    const retryMs = this.#createBackoff.next();
+    if (isKind(error, 'Conflict')) return { kind: 'conflict', message, retryMs };
+    return {
+      kind: 'waits',
+      retryMs,
+      cause: message,
+      waiting: () => ({ reason: 'Submitting', message }),
+      events: [
+        { type: 'Warning', reason: 'FailedCreatePodSandBox', message: `Failed to create pod sandbox: ${message}` },
+      ],
+    };
+  }
+}
+
+/** A container whose environment is faulty says so; with a faulty volume all just wait. */
+function waitingFor(faults: readonly BundleFault[]): (container: Container) => WaitingReason | undefined {
+  return ({ name }) => {
+    const fault = faults.find((candidate) => candidate.part === 'environment' && candidate.name === name);
+    return fault && { reason: 'CreateContainerConfigError', message: fault.message };
+  };
+}
+
+function eventOf(pod: Pod, { part, name, message }: BundleFault): Omit<PodEvent, 'id' | 'time'> {
+  if (part === 'volume')
+    return {
+      type: 'Warning',
+      reason: 'FailedMount',
+      message: `MountVolume.SetUp failed for volume ${JSON.stringify(name)} : ${message}`,
+    };
+  const group = pod.spec?.initContainers?.some((container) => container.name === name)
+    ? 'initContainers'
+    : 'containers';
+  return { type: 'Warning', reason: 'Failed', message: `Error: ${message}`, fieldPath: `spec.${group}{${name}}` };
+}

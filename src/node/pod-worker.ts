@@ -1,0 +1,337 @@
+import { Backoff } from '../base/backoff.ts';
+import type { Clock } from '../base/clock.ts';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/logger.ts';
+import type { WaitingReason } from '../contract/container-status.ts';
+import type { PodStatus } from '../contract/pod-status.ts';
+import type { Sidecar } from '../contract/sidecar.ts';
+import type { ResourceList } from '../kube/container-resource.ts';
+import type { EventRecorder } from '../kube/event-recorder.ts';
+import { isNewer } from '../kube/is-newer.ts';
+import type { KubeClient } from '../kube/kube-client.ts';
+import { isTerminalPhase, type PodPhase } from '../kube/pod-phase.ts';
+import type { Container, Pod } from '../kube/types.ts';
+import type { PodAdmission, Rejection } from './pod-admission.ts';
+import { type NodeWord, PodDisplay } from './pod-display.ts';
+import { PodEvents } from './pod-events.ts';
+import { PodRemoval } from './pod-removal.ts';
+import { JOB_ANNOTATION, wasAtSite } from './pod-shown.ts';
+import type { SiteView } from './pod-site-view.ts';
+import { PodStart, type PodStartDeps } from './pod-start.ts';
+import { Wakeable } from './wakeable.ts';
+
+export interface PodWorkerDeps {
+  readonly kube: KubeClient;
+  readonly sidecar: Sidecar;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly events: Pick<EventRecorder, 'record'>;
+  readonly site: Pick<SiteView, 'isSynced' | 'get'>;
+  readonly admission: PodAdmission;
+  readonly start: PodStartDeps;
+  readonly hostIPs: readonly string[];
+  readonly allocatable: () => ResourceList;
+  readonly limits: PodLimits;
+}
+
+export interface PodLimits {
+  /** After the grace period the site has this long to confirm the end that it has promised. */
+  readonly stopMarginMs: number;
+  /** For this long a pod that the site has had and does not know any more is not given up. */
+  readonly lostAfterMs: number;
+}
+
+const ACTION_BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
+/** Conflicts in a row, about half a minute, after which a pod of which the site denies any knowledge cannot be started. */
+const MAX_CONFLICTS = 5;
+/** A question to the site is repeated after this time. */
+const ASK_AGAIN_MS = 30_000;
+
+/**
+ * One pod from its appearance to the end of everything that belongs to it. Level-triggered: each wake-up looks at the pod in the API and at the site and
+ * does what is next; what failed is repeated for ever. Statuses are written beside that, so that a slow site delays none.
+ */
+export class PodWorker {
+  readonly uid: string;
+  readonly #deps: PodWorkerDeps;
+  readonly #logger: Logger;
+  readonly #wakeable: Wakeable;
+  readonly #display: PodDisplay;
+  readonly #events: PodEvents;
+  readonly #start: PodStart;
+  readonly #removal: PodRemoval;
+  readonly #done = new AbortController();
+  /** Whether an earlier process had taken up the pod. */
+  readonly #inherited: boolean;
+  #pod: Pod;
+  /** The object is gone from the API. */
+  #isGone: boolean;
+  #isAtSite = false;
+  /** Nothing of it runs or will run. */
+  #isOver = false;
+  #failure: WaitingReason | undefined;
+  #rejection: Rejection | undefined;
+  #waiting: ((container: Container) => WaitingReason | undefined) | undefined;
+  #absentSinceMs: number | undefined;
+  #conflicts = 0;
+  #attempt: AbortController | undefined;
+
+  /** @param isGone the pod is a left-over of the site: the API has no such object, `pod` is just its metadata */
+  constructor(deps: PodWorkerDeps, pod: Pod, isGone = false) {
+    const { metadata = {}, status } = pod;
+    this.uid = metadata.uid ?? '';
+    this.#deps = deps;
+    this.#pod = pod;
+    this.#isGone = isGone;
+    this.#inherited = isGone || status?.startTime !== undefined;
+    this.#isOver = isTerminalPhase(status?.phase as PodPhase);
+    this.#logger = deps.logger.child({ namespace: metadata.namespace, pod: metadata.name, podUid: this.uid });
+    this.#wakeable = new Wakeable(deps.clock);
+    this.#events = new PodEvents(deps, pod);
+    const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
+    this.#start = new PodStart(deps.start, seenAt, () => this.#wakeable.wake());
+    const display = {
+      ...deps,
+      logger: this.#logger,
+      pod: () => this.#pod,
+      accept: (answer: Pod) => void this.#accept(answer),
+      written: () => this.#wakeable.wake(),
+    };
+    this.#display = new PodDisplay(display, pod);
+    this.#removal = new PodRemoval({ ...deps, logger: this.#logger });
+    const known = deps.site.get(this.uid);
+    if (known) this.onStatus(known);
+  }
+
+  /** The pod as it is known here. */
+  get pod(): Pod {
+    return this.#pod;
+  }
+
+  /** Whether the site should know the pod, so that it is worth asking. */
+  get isExpectedAtSite(): boolean {
+    return !this.#isOver && (this.#isAtSite || this.#inherited || this.#start.mayBeKnown);
+  }
+
+  /** The API server has another state of the pod. */
+  onPod(pod: Pod): void {
+    const before = this.#pod;
+    if (!this.#accept(pod)) return;
+    const { deletionTimestamp, deletionGracePeriodSeconds } = pod.metadata ?? {};
+    if (deletionTimestamp && (!before.metadata?.deletionTimestamp || deletionGracePeriodSeconds === 0))
+      this.#attempt?.abort(new Error('the pod is being deleted'));
+    if (this.#display.shown || this.#waiting || this.#isOver) this.#show();
+    this.#wakeable.wake();
+  }
+
+  /** The object is gone from the API. */
+  onGone(): void {
+    this.#isGone = true;
+    this.#display.clear();
+    this.#attempt?.abort(new Error('the pod is gone'));
+    this.#wakeable.wake();
+  }
+
+  /** The site says something about the pod. */
+  onStatus(status: PodStatus): void {
+    this.#isAtSite = true;
+    this.#absentSinceMs = undefined;
+    this.#waiting = undefined;
+    this.#events.take(this.#pod, status);
+    if (!this.#isGone) this.#display.take(status, this.#word());
+    if (status.sandbox === 'Gone') this.#end();
+    this.#wakeable.wake();
+  }
+
+  /** The site has given a full answer without the pod. */
+  onAbsent(): void {
+    this.#absentSinceMs ??= this.#deps.clock.monotonicMs();
+    this.#wakeable.wake();
+  }
+
+  /** Until everything that belongs to the pod has ended and its object is gone, or the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const both = AbortSignal.any([signal, this.#done.signal]);
+    try {
+      await Promise.all([this.#display.run(both), this.#act(both)]);
+    } finally {
+      this.#done.abort();
+      this.#start[Symbol.dispose]();
+    }
+  }
+
+  async #act(signal: AbortSignal): Promise<void> {
+    const backoff = new Backoff(ACTION_BACKOFF);
+    while (!signal.aborted) {
+      let waitMs: number | undefined;
+      try {
+        waitMs = await this.#advance(signal);
+        backoff.reset();
+      } catch (error) {
+        if (signal.aborted) return;
+        waitMs = backoff.next();
+        this.#logger.warn('pod could not be taken further, will retry', {
+          err: messageOf(error),
+          attempt: backoff.attempts,
+        });
+      }
+      await this.#wakeable.sleep(waitMs, signal);
+    }
+  }
+
+  /** Does what is next; gives the time after which to look again, undefined for when something changes. */
+  async #advance(signal: AbortSignal): Promise<number | undefined> {
+    const pod = this.#pod;
+    if (this.#isGone) return this.#cleanUp(signal);
+    if (pod.metadata?.deletionTimestamp) return this.#remove(signal);
+    if (isTerminalPhase(pod.status?.phase as PodPhase)) {
+      // Ended by somebody else (eviction, garbage collection): what runs of it has to stop.
+      const known = this.#deps.site.get(this.uid);
+      return known && known.sandbox !== 'Gone' ? this.#removal.ask(pod, signal) : undefined;
+    }
+    if (this.#isOver) return undefined;
+    if (this.#isAtSite)
+      return this.#absentSinceMs === undefined ? undefined : this.#search(this.#absentSinceMs, signal);
+    if (this.#inherited && !this.#deps.site.isSynced) return undefined;
+    if (wasAtSite(pod)) {
+      this.#absentSinceMs ??= this.#deps.clock.monotonicMs();
+      return this.#search(this.#absentSinceMs, signal);
+    }
+    return this.#begin(signal);
+  }
+
+  async #begin(signal: AbortSignal): Promise<number | undefined> {
+    const { admission, allocatable } = this.#deps;
+    const rejection = admission.admit(this.#pod, allocatable(), this.#inherited);
+    if (rejection) {
+      this.#rejection = rejection;
+      this.#logger.info('pod rejected', { reason: rejection.reason });
+      this.#events.record(this.#pod, { type: 'Warning', ...rejection });
+      this.#end();
+      return undefined;
+    }
+    if (!this.#waiting) {
+      this.#waiting = () => undefined;
+      this.#show();
+    }
+    this.#attempt = new AbortController();
+    const attemptSignal = AbortSignal.any([signal, this.#attempt.signal]);
+    try {
+      const outcome = await this.#start.attempt(this.#pod, attemptSignal);
+      switch (outcome.kind) {
+        case 'created':
+          this.#logger.info('pod submitted', { jobId: outcome.jobId });
+          this.#isAtSite = true;
+          this.#absentSinceMs = undefined;
+          this.#display.setJob(outcome.jobId);
+          this.#waiting = () => ({ reason: 'Queued', message: `job ${outcome.jobId} has been taken by the site` });
+          if (!this.#deps.site.get(this.uid)) this.#show();
+          return undefined;
+        case 'refused':
+          this.#logger.warn('pod refused by the site', { err: outcome.message });
+          this.#fail('UnexpectedAdmissionError', outcome.message);
+          return undefined;
+        case 'conflict':
+          if (await this.#ask(signal)) return undefined;
+          this.#conflicts += 1;
+          if (this.#conflicts >= MAX_CONFLICTS) this.#fail('UnexpectedAdmissionError', outcome.message);
+          return outcome.retryMs;
+        case 'waits':
+          this.#logger.info('pod waits', { err: outcome.cause, retryMs: Math.round(outcome.retryMs) });
+          for (const event of outcome.events) this.#events.record(this.#pod, event);
+          this.#waiting = outcome.waiting;
+          this.#show();
+          return outcome.retryMs;
+      }
+    } catch (error) {
+      // The attempt was ended because the pod is to go; what comes next is its removal.
+      if (this.#attempt.signal.aborted && !signal.aborted) return 0;
+      throw error;
+    } finally {
+      this.#attempt = undefined;
+    }
+  }
+
+  /** Looks for a pod that the site should know; gives it up only after a long time. */
+  async #search(sinceMs: number, signal: AbortSignal): Promise<number | undefined> {
+    if (await this.#ask(signal)) return undefined;
+    const { clock, limits } = this.#deps;
+    const absentMs = clock.monotonicMs() - sinceMs;
+    if (absentMs < limits.lostAfterMs) {
+      this.#logger.warn('the site does not know the pod', { absentMs: Math.round(absentMs) });
+      return Math.min(ASK_AGAIN_MS, limits.lostAfterMs - absentMs);
+    }
+    const job = this.#pod.metadata?.annotations?.[JOB_ANNOTATION];
+    this.#fail(
+      'NodeLost',
+      `the site has not known the pod${job ? ` (job ${job})` : ''} for ${Math.round(absentMs / 1000)} s; what became of its containers is unknown`,
+    );
+    return undefined;
+  }
+
+  /** Asks the site for the pod alone; whether it knows it. */
+  async #ask(signal: AbortSignal): Promise<boolean> {
+    const [status] = await this.#deps.sidecar.status([this.#pod], { signal, session: this.uid });
+    if (status) this.onStatus(status);
+    return status !== undefined;
+  }
+
+  async #remove(signal: AbortSignal): Promise<number | undefined> {
+    if (!this.#isOver) {
+      const mayBeAtSite = this.#isAtSite || this.#inherited || this.#start.mayBeKnown;
+      const waitMs = mayBeAtSite ? await this.#removal.stop(this.#pod, () => this.#ask(signal), signal) : 0;
+      if (this.#isOver) return 0;
+      if (waitMs > 0) return waitMs;
+      this.#end();
+    }
+    if (!this.#display.isDrained) return undefined;
+    if (!isTerminalPhase(this.#pod.status?.phase as PodPhase) && !this.#display.isRefused) {
+      this.#show();
+      return undefined;
+    }
+    await this.#removal.finalize(this.#pod, signal);
+    return undefined;
+  }
+
+  /** Ends what is left of a pod whose object is gone. */
+  async #cleanUp(signal: AbortSignal): Promise<number | undefined> {
+    if (this.#isAtSite || this.#inherited || this.#start.mayBeKnown) {
+      const waitMs = await this.#removal.stopNow(this.#pod, this.#isOver, () => this.#deps.site.get(this.uid), signal);
+      if (waitMs > 0) return waitMs;
+    }
+    this.#deps.admission.release(this.uid);
+    this.#done.abort();
+    return undefined;
+  }
+
+  #fail(reason: string, message: string): void {
+    this.#failure = { reason, message };
+    this.#events.record(this.#pod, { type: 'Warning', reason, message });
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#deps.admission.release(this.uid);
+    this.#start[Symbol.dispose]();
+    if (this.#display.shown?.sandbox !== 'Gone') this.#show();
+    this.#wakeable.wake();
+  }
+
+  #show(): void {
+    if (!this.#isGone) this.#display.refresh(this.#word());
+  }
+
+  #word(): NodeWord {
+    return { isOver: this.#isOver, failure: this.#failure, rejection: this.#rejection, waiting: this.#waiting };
+  }
+
+  /** Takes a newer state of the pod; false for one that is as old as what is known. */
+  #accept(pod: Pod): boolean {
+    if (!isNewer(pod, this.#pod)) return false;
+    const { managedFields: _dropped, ...metadata } = pod.metadata ?? {};
+    this.#pod = { ...pod, metadata };
+    return true;
+  }
+}
