@@ -14,6 +14,8 @@ export function describeChange(previous: PodStatus | undefined, next: PodStatus)
     [...(previous?.initContainers ?? []), ...(previous?.containers ?? [])].map((c) => [c.name, c]),
   );
   for (const container of [...next.initContainers, ...next.containers]) {
+    // What holds up the whole pod has been said.
+    if (container.state?.waiting?.reason !== undefined && container.state.waiting.reason === next.reason) continue;
     const line = describeContainer(container);
     const old = before.get(container.name);
     if (line !== undefined && line !== (old && describeContainer(old))) lines.push(line);
