@@ -18,12 +18,19 @@ export function addConfigOption(command: Command): void {
   );
 }
 
-/** Adds one flag for each key of a section. A name that the command has already is left to the file and the environment. */
-export function addKeyOptions(command: Command, section: string, schema: z.ZodType): void {
+/**
+ * Adds one flag for each key of a section but those below `omit`. A name that the command has already is left to the file and the environment.
+ */
+export function addKeyOptions(
+  command: Command,
+  section: string,
+  schema: z.ZodType,
+  omit: readonly string[] = [],
+): void {
   command.optionsGroup('Configuration (each also in the file and as a variable, see `interlink config view`):');
   const taken = new Set(command.options.map((option) => option.long));
   for (const key of listConfigKeys(section, schema)) {
-    if (taken.has(key.flag)) continue;
+    if (taken.has(key.flag) || omit.includes(String(key.path[1]))) continue;
     taken.add(key.flag);
     command.addOption(new Option(`${key.flag} ${argumentOf(key)}`, describeKey(key)));
   }
@@ -56,7 +63,7 @@ function argumentOf({ shape }: ConfigKey): string {
     case 'choice':
       return `<${shape.values.join('|')}>`;
     case 'list':
-      return '<item,…>';
+      return shape.items.type === 'object' ? '<json>' : '<item,…>';
     case 'record':
       return '<key=value,…>';
     default:
@@ -64,12 +71,12 @@ function argumentOf({ shape }: ConfigKey): string {
   }
 }
 
+/** Longer defaults would hide the text; `interlink config view` shows them. */
+const MAX_DEFAULT_LENGTH = 80;
+
 function describeKey({ description, defaultValue, required }: ConfigKey): string {
-  const end =
-    defaultValue !== undefined && defaultValue !== null
-      ? ` (default: ${typeof defaultValue === 'object' ? JSON.stringify(defaultValue) : String(defaultValue)})`
-      : required
-        ? ' (required)'
-        : '';
+  const value = typeof defaultValue === 'string' ? defaultValue : (JSON.stringify(defaultValue) ?? '');
+  const shown = value !== '' && value !== 'null' && value.length <= MAX_DEFAULT_LENGTH;
+  const end = shown ? ` (default: ${value})` : required ? ' (required)' : '';
   return `${description ?? ''}${end}`.trimStart();
 }

@@ -9,6 +9,8 @@ export type Section = (typeof SECTIONS)[number];
 /** Loads the schema of each section from the room that owns it. */
 export const SECTION_SCHEMAS: Readonly<Partial<Record<Section, () => Promise<z.ZodType>>>> = {
   node: async () => (await import('../node/config.ts')).nodeConfig,
+  proxy: async () => (await import('../proxy/config.ts')).proxyConfig,
+  sidecar: async () => (await import('../sidecar/config.ts')).sidecarConfig,
 };
 
 /** The schemas of all sections, for commands that look at the whole configuration. */

@@ -6,6 +6,7 @@ import { createVirtualNode } from '../node/virtual-node.ts';
 import { buildInfo } from './build-info.ts';
 import type { CliCommand } from './cli-command.ts';
 import { addConfigOption, addKeyOptions, configSources } from './config-options.ts';
+import { environmentOf } from './environment-of.ts';
 import { examplesHelp } from './help-text.ts';
 import { addLogOptions, loggerFor } from './log-options.ts';
 import { runDaemon } from './run-daemon.ts';
@@ -39,9 +40,7 @@ export const vkStart: CliCommand = {
       clock: systemClock,
       logger,
       commands: localCommandRunner,
-      environment: Object.fromEntries(
-        Object.entries(io.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
-      ),
+      environment: environmentOf(io),
       version: buildInfo().version,
       architecture: process.arch,
     });

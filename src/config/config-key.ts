@@ -34,7 +34,7 @@ function* keysBelow(parent: ConfigPath, fields: ReadonlyMap<string, SchemaField>
   }
 }
 
-/** `tokenFile` → token, file; `imageIDs` → image, ids. */
+/** `tokenFile` → token, file; `imageIDs` → image, ids; `memoryMiB` → memory, mib. */
 function wordsOf(name: string): string[] {
-  return name.match(/[A-Z]+s?(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]/g) ?? [name];
+  return name.match(/[KMGT]iB|[A-Z]+s?(?![a-z])|[A-Z]?[a-z0-9]+|[A-Z]/g) ?? [name];
 }

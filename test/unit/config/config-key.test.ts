@@ -11,6 +11,7 @@ describe('listConfigKeys', () => {
       tokenFile: z.string().optional().describe('File.'),
       imageIDs: z.array(z.string()).default([]),
       http2: z.boolean().default(true),
+      runnerMemoryMiB: z.number().default(64),
       inner: z.strictObject({ pollIntervalMs: z.number().default(5) }).prefault({}),
       upper: z.string().transform((text) => text.toUpperCase()),
     });
@@ -25,6 +26,7 @@ describe('listConfigKeys', () => {
       ['INTERLINK_NODE_TOKEN_FILE', '--token-file', 'string', false],
       ['INTERLINK_NODE_IMAGE_IDS', '--image-ids', 'list', false],
       ['INTERLINK_NODE_HTTP2', '--http2', 'boolean', false],
+      ['INTERLINK_NODE_RUNNER_MEMORY_MIB', '--runner-memory-mib', 'number', false],
       ['INTERLINK_NODE_INNER_POLL_INTERVAL_MS', '--inner-poll-interval-ms', 'number', false],
       ['INTERLINK_NODE_UPPER', '--upper', 'string', true],
     ]);
