@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { InterlinkError, messageOf } from '../base/errors.ts';
 import { type ImageConfig, parseOciConfig, type ReadImageFile, readScriptConfig } from './image-config.ts';
 import { readSif } from './image-sif.ts';
-import { findProgram } from './image-tool.ts';
+import { findProgram, HELPER_PATH } from './image-tool.ts';
 import { type ImageUsers, parseImageUsers } from './image-users.ts';
 import { runInSandbox } from './namespace-exec.ts';
 import type { IdMap } from './namespace-ids.ts';
@@ -16,8 +16,8 @@ export interface OpenImage {
   readonly lower: string;
   readonly config: ImageConfig;
   readonly users: ImageUsers;
-  /** Whether its files belong to nobody in the pod, so that none of them can be changed and nothing be added. */
-  readonly readOnly: boolean;
+  /** Whether its files belong to nobody in the pod, so that none of them can be changed and nothing be added by the kernel's overlay. */
+  readonly foreign: boolean;
 }
 
 export interface OpenImageDeps {
@@ -27,9 +27,6 @@ export interface OpenImageDeps {
   /** Name under the sandbox's directory for a file system image. */
   readonly name: string;
 }
-
-/** Directories of Apptainer's own helpers, which are not in the PATH. */
-const HELPERS = '/usr/libexec/apptainer/bin:/usr/local/libexec/apptainer/bin:/usr/lib/apptainer/bin';
 
 /**
  * Shows the image in the sandbox, and reads how it wants to be run: an unpacked directory as it is, a SIF by a FUSE process that lives as long as the sandbox.
@@ -47,19 +44,13 @@ export async function openImage(path: string, deps: OpenImageDeps): Promise<Open
   if (found.isDirectory()) {
     const read = directoryReader(path);
     const foreign = !isOurs(found.uid, sandbox.ids);
-    const lower = foreign ? ((await mountAsRoot(path, deps)) ?? path) : path;
-    return {
-      lower,
-      config: await readScriptConfig(read),
-      users: await readUsers(read),
-      readOnly: lower === path && foreign,
-    };
+    return { lower: path, config: await readScriptConfig(read), users: await readUsers(read), foreign };
   }
   const sif = await readSif(path);
   const lower = await mountSif(path, sif.offset, deps);
   const read = sandboxReader(lower, deps);
   const config = sif.ociConfig === undefined ? await readScriptConfig(read) : parseOciConfig(sif.ociConfig);
-  return { lower, config, users: await readUsers(read), readOnly: false };
+  return { lower, config, users: await readUsers(read), foreign: false };
 }
 
 async function readUsers(read: ReadImageFile): Promise<ImageUsers> {
@@ -91,32 +82,17 @@ function isOurs(uid: number, ids: IdMap | undefined): boolean {
   return ids === undefined || ids.uids.some(({ outside, count }) => uid >= outside && uid < outside + count);
 }
 
-/** Shows a directory of somebody else as if it were root's, by FUSE; undefined where the worker lacks fuse-overlayfs or refuses it. */
-async function mountAsRoot(image: string, { sandbox, path, name }: OpenImageDeps): Promise<string | undefined> {
-  const program = findProgram('fuse-overlayfs', `${path}:${HELPERS}`);
-  if (program === undefined || /[,:\\]/.test(image)) return undefined;
-  const target = await makeMountPoint(sandbox, name);
-  const options = `lowerdir=${image},squash_to_root,allow_other`;
-  const { exitCode } = await runInSandbox(sandbox, [program, '-o', options, target], { PATH: dirname(program) });
-  return exitCode === 0 ? target : undefined;
-}
-
-async function makeMountPoint(sandbox: Sandbox, name: string): Promise<string> {
-  const { AT_FDCWD, EEXIST } = LINUX;
-  const target = join(sandbox.work, name);
-  await sandbox.run([{ call: 'mkdirat', args: [AT_FDCWD, target, 0o755], tolerate: [EEXIST], what: `make ${target}` }]);
-  return target;
-}
-
 async function mountSif(image: string, offset: number, { sandbox, path, name }: OpenImageDeps): Promise<string> {
-  const search = `${path}:${HELPERS}`;
+  const search = `${path}:${HELPER_PATH}`;
   const program = findProgram('squashfuse_ll', search) ?? findProgram('squashfuse', search);
   if (program === undefined)
     throw cannotMount(
       image,
       'neither squashfuse_ll nor squashfuse is installed on this worker (packages apptainer, squashfuse)',
     );
-  const target = await makeMountPoint(sandbox, name);
+  const target = join(sandbox.work, name);
+  const { AT_FDCWD, EEXIST } = LINUX;
+  await sandbox.run([{ call: 'mkdirat', args: [AT_FDCWD, target, 0o755], tolerate: [EEXIST], what: `make ${target}` }]);
   // Where the pod has only its root, every file of the image is root's.
   const single = sandbox.ids !== undefined && !sandbox.ids.canSetGroups;
   const options = [`offset=${offset}`, 'allow_other', ...(single ? ['uid=0', 'gid=0'] : [])].join(',');

@@ -8,6 +8,8 @@ import { makeDirectoryCalls, makeFileCall, type PreparedMount, volumeCalls } fro
 export interface ImageRoot {
   /** Directory in the sandbox that shows the image. */
   readonly lower: string;
+  /** Directory in the sandbox that shows the image already with a layer for changes; no overlay is mounted then. */
+  readonly merged?: string | undefined;
   /** The sandbox's directory. */
   readonly work: string;
   readonly mounts: readonly PreparedMount[];
@@ -58,9 +60,7 @@ export function imageRootCalls(root: ImageRoot): readonly SystemCall[] {
     { call: 'mount', args: ['tmpfs', box, 'tmpfs', 0, 'mode=755'], what: 'mount a tmpfs for changes to the image' },
     { call: 'chdir', args: [box], what: 'make the root' },
     ...['lower', 'upper', 'work', 'root'].map(make),
-    // By relative names, as commas and colons in a path mean something to the overlay.
-    { call: 'mount', args: [root.lower, 'lower', 0, MS_BIND, 0], what: 'bind the image' },
-    overlayCall(root),
+    ...layerCalls(root),
     { call: 'mkdirat', args: [AT_FDCWD, `root${old}`, 0o700], what: 'make a directory for the old root' },
     { call: 'pivot_root', args: ['root', `root${old}`], what: 'change the root' },
     { call: 'chdir', args: ['/'], what: 'change the root' },
@@ -88,10 +88,15 @@ export function imageRootCalls(root: ImageRoot): readonly SystemCall[] {
   ];
 }
 
-function overlayCall({ inUserNamespace }: ImageRoot): SystemCall {
+function layerCalls({ lower, merged, inUserNamespace }: ImageRoot): readonly SystemCall[] {
+  if (merged !== undefined) return [{ call: 'mount', args: [merged, 'root', 0, MS_BIND, 0], what: 'bind the image' }];
   // Without privileges the overlay keeps its notes in attributes that a user may set.
   const options = `lowerdir=lower,upperdir=upper,workdir=work${inUserNamespace ? ',userxattr' : ''}`;
-  return { call: 'mount', args: ['overlay', 'root', 'overlay', 0, options], what: OVERLAY };
+  return [
+    // By relative names, as commas and colons in a path mean something to the overlay.
+    { call: 'mount', args: [lower, 'lower', 0, MS_BIND, 0], what: 'bind the image' },
+    { call: 'mount', args: ['overlay', 'root', 'overlay', 0, options], what: OVERLAY },
+  ];
 }
 
 /** Step that fails on kernels before 5.11. */

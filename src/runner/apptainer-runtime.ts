@@ -6,6 +6,7 @@ import { apptainerIdentity } from './apptainer-identity.ts';
 import { resolveApptainerImage } from './apptainer-image.ts';
 import { type OpenImage, openImage } from './apptainer-open.ts';
 import { type ApptainerOptions, parseApptainerOptions } from './apptainer-options.ts';
+import { mountFuseOverlay } from './apptainer-overlay.ts';
 import { imageRootCalls, OVERLAY } from './apptainer-root.ts';
 import type {
   ContainerOutput,
@@ -110,14 +111,16 @@ class ApptainerRuntime implements ContainerRuntime {
 
   async start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {
     const sandbox = await this.#pod.sandbox(plan.hostname);
-    const { lower, config, users, readOnly } = await this.#open(image.path, sandbox);
+    const { lower, config, users, foreign } = await this.#open(image.path, sandbox);
     const { home, ...identity } = apptainerIdentity(plan, config.user, users, sandbox.ids);
     const argv = argvOf(plan, config);
     const gpus = await this.#support();
     await this.#pod.prepareVolumes(plan, sandbox);
     const mounts = [...gpus.flatMap((gpu) => gpu.mounts), ...this.#options.binds, ...plan.mounts];
+    const layer = foreign ? await mountFuseOverlay(image.path, sandbox, this.#path) : undefined;
     const root = imageRootCalls({
       lower,
+      merged: layer?.merged,
       work: sandbox.work,
       // What the pod says about a path wins.
       mounts: prepareMounts([...new Map(mounts.map((mount) => [mount.target, mount])).values()]),
@@ -125,7 +128,7 @@ class ApptainerRuntime implements ContainerRuntime {
       privileged: plan.security.privileged ?? false,
       inUserNamespace: sandbox.ids !== undefined,
       devices: gpus.flatMap((gpu) => gpu.devices),
-      scratch: readOnly ? SCRATCH : [],
+      scratch: foreign && !layer ? SCRATCH : [],
     });
     const command = {
       argv,
@@ -133,9 +136,16 @@ class ApptainerRuntime implements ContainerRuntime {
       cwd: plan.workingDir ?? config.workingDir ?? '/',
     };
     const setup = { root, identity, command, tty: plan.tty, sharedProcesses: plan.sharedProcesses ?? false };
+    const removeLayer = (): Promise<void> =>
+      // The sandbox may have ended, and the layer with it.
+      (layer?.remove() ?? Promise.resolve()).catch((error: unknown) =>
+        this.#deps.logger.debug('layer of a container not removed', { container: plan.name, err: error }),
+      );
     try {
-      return await this.#pod.start(setup, output, sandbox);
+      const running = await this.#pod.start(setup, output, sandbox);
+      return { ...running, exited: running.exited.finally(removeLayer) };
     } catch (error) {
+      await removeLayer();
       throw explain(error);
     }
   }

@@ -10,6 +10,8 @@ export interface RuntimeContext {
   readonly directory: JobDirectory;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What pulls and containers may get of the job's environment: PATH, the proxies of the site, the GPUs of the job. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -17,9 +19,13 @@ export interface RuntimeContext {
  * @throws Invalid for a name that this version does not know
  */
 export async function createRuntime(settings: RuntimeSettings, context: RuntimeContext): Promise<ContainerRuntime> {
-  const { directory, clock, logger } = context;
+  const { directory, clock, logger, environment } = context;
   const deps = { directory: join(directory.root, 'runtime'), clock, logger, commands: localCommandRunner };
   switch (settings.name) {
+    case 'apptainer': {
+      const { createApptainerRuntime } = await import('./apptainer-runtime.ts');
+      return createApptainerRuntime({ ...deps, ...(environment && { environment }) }, settings);
+    }
     case 'process': {
       const { createProcessRuntime } = await import('./process-runtime.ts');
       return createProcessRuntime(deps, settings);
