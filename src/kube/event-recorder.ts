@@ -203,5 +203,7 @@ function eventOf(event: EventToRecord, { component, host }: EventRecorderOptions
 
 function shorten(message: string): string {
   const bytes = Buffer.from(message);
-  return bytes.length <= MESSAGE_BYTES ? message : `${bytes.subarray(0, MESSAGE_BYTES - 4).toString('utf8')}…`;
+  if (bytes.length <= MESSAGE_BYTES) return message;
+  // As a stream, the decoder leaves out a character that is cut in two.
+  return `${new TextDecoder().decode(bytes.subarray(0, MESSAGE_BYTES - 3), { stream: true })}…`;
 }
