@@ -36,6 +36,7 @@ export async function* mergeWatches(
   const call = { ...options, signal: AbortSignal.any([options.signal, stop.signal]) };
   const waiting: WatchEvent[] = [];
   let wake = Promise.withResolvers<void>();
+  const opened = new Map<string, AsyncIterator<WatchEvent>>();
   let failure: { readonly error: unknown } | undefined;
   const send = (event: WatchEvent): void => {
     waiting.push(event);
@@ -49,9 +50,9 @@ export async function* mergeWatches(
   options.signal.addEventListener('abort', aborted, { once: true });
   try {
     options.signal.throwIfAborted();
-    const begun = await Promise.all(sources.map((source) => begin(source, call, deps)));
+    const begun = await Promise.all(sources.map((source) => begin(source, call, deps, opened)));
     yield { type: 'SNAPSHOT', items: begun.flatMap(({ items }) => items) };
-    for (const { source, events } of begun) void follow(source, events, call, deps, send).catch(fail);
+    for (const { source, events } of begun) void follow({ source, events, call, deps, send, opened }).catch(fail);
     while (!failure) {
       for (let event = waiting.shift(); event; event = waiting.shift()) yield event;
       if (failure) break;
@@ -66,6 +67,8 @@ export async function* mergeWatches(
   } finally {
     options.signal.removeEventListener('abort', aborted);
     stop.abort(new InterlinkError('Unavailable', 'the watch is over', { code: 'proxy.watch.over' }));
+    // A source that rests at an event would not notice the abort. Its end concerns nobody any more.
+    for (const events of opened.values()) void events.return?.().catch(() => {});
   }
 }
 
@@ -75,8 +78,14 @@ interface Begun {
   readonly events: AsyncIterator<WatchEvent>;
 }
 
-async function begin(source: WatchSource, call: CallOptions, deps: MergeWatchesDeps): Promise<Begun> {
+async function begin(
+  source: WatchSource,
+  call: CallOptions,
+  deps: MergeWatchesDeps,
+  opened: Map<string, AsyncIterator<WatchEvent>>,
+): Promise<Begun> {
   const events = source.sidecar.watch(call)[Symbol.asyncIterator]();
+  opened.set(source.name, events);
   for (;;) {
     const { value, done } = await events.next();
     if (done)
@@ -87,16 +96,20 @@ async function begin(source: WatchSource, call: CallOptions, deps: MergeWatchesD
   }
 }
 
+interface Following {
+  readonly source: WatchSource;
+  readonly events: AsyncIterator<WatchEvent>;
+  readonly call: CallOptions;
+  readonly deps: MergeWatchesDeps;
+  readonly send: (event: WatchEvent) => void;
+  readonly opened: Map<string, AsyncIterator<WatchEvent>>;
+}
+
 /** Passes one source on for ever; ends with an error only when the call is over. */
-async function follow(
-  source: WatchSource,
-  first: AsyncIterator<WatchEvent>,
-  call: CallOptions,
-  deps: MergeWatchesDeps,
-  send: (event: WatchEvent) => void,
-): Promise<never> {
+async function follow(following: Following): Promise<never> {
+  const { source, call, deps, send } = following;
   const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
-  let events = first;
+  let { events } = following;
   for (;;) {
     try {
       for (;;) {
@@ -108,24 +121,19 @@ async function follow(
       call.signal.throwIfAborted();
       deps.logger.warn('watch of a sidecar failed', { sidecar: source.name, err: error });
     }
-    events = await reopen(source, call, deps, send, backoff);
+    events = await reopen(following, backoff);
     backoff.reset();
     deps.logger.info('watch of a sidecar is back', { sidecar: source.name });
   }
 }
 
-async function reopen(
-  source: WatchSource,
-  call: CallOptions,
-  deps: MergeWatchesDeps,
-  send: (event: WatchEvent) => void,
-  backoff: Backoff,
-): Promise<AsyncIterator<WatchEvent>> {
+async function reopen(following: Following, backoff: Backoff): Promise<AsyncIterator<WatchEvent>> {
+  const { source, call, deps, send, opened } = following;
   for (;;) {
     await deps.clock.sleep(backoff.next(), { signal: call.signal });
     try {
       const before = deps.known.uidsOf(source.name);
-      const { items, events } = await begin(source, call, deps);
+      const { items, events } = await begin(source, call, deps, opened);
       const now = new Set(items.map(({ uid }) => uid));
       for (const item of items) send({ type: 'STATUS', item });
       for (const uid of before) if (!now.has(uid)) pass(source, { type: 'DELETED', uid }, deps, send);

@@ -201,7 +201,13 @@ export class MemorySidecar implements Sidecar {
     const queue: WatchEvent[] = [
       { type: 'SNAPSHOT', items: [...this.#jobs.values()].map((job) => this.#statusOf(job)) },
     ];
-    let wake = Promise.withResolvers<void>();
+    const newWake = (): PromiseWithResolvers<void> => {
+      const resolvers = Promise.withResolvers<void>();
+      // Aborted while nobody waits: the next step throws.
+      resolvers.promise.catch(() => {});
+      return resolvers;
+    };
+    let wake = newWake();
     const send = (event: WatchEvent): void => {
       queue.push(event);
       wake.resolve();
@@ -219,10 +225,9 @@ export class MemorySidecar implements Sidecar {
         } finally {
           idle.abort();
         }
-        wake = Promise.withResolvers<void>();
+        wake = newWake();
       }
     } finally {
-      wake.promise.catch(() => {});
       this.#subscribers.delete(send);
       options.signal.removeEventListener('abort', stop);
     }
