@@ -5,24 +5,25 @@ import { join } from 'node:path';
 /** Offset of V8's flag hash in a code cache (magic, version hash, source hash, flag hash). */
 const FLAG_HASH_OFFSET = 12;
 
-/**
- * Commands that are run so that the caches hold the functions that they need. They must do nothing outside the process.
- */
+const WARM_CONFIG = 'node: { name: warm, site: { url: unix:/warm } }\n';
+/** Commands that are run so that the caches hold the functions that they need. They must do nothing outside the process. */
 const WARM_COMMANDS: readonly (readonly string[])[] = [
   ['--version'],
   ['version', '-o', 'json'],
   ['--help'],
   ['vk', 'start', '--help'],
-  ['config', 'view', '--show-origin'],
+  ['config', 'view', '--show-origin', '-c', 'warm.yaml'],
 ];
 
 /**
- * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target; `entryChunks` are loaded for it. V8 builds its tables with
- * a random seed, which would make each build differ; so the caches are made with a fixed one and then get the flag hash of a run without it.
+ * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target; `entryChunks` are
+ * loaded for it. V8 builds its tables with a random seed, which would make each build differ; so the caches are made with a fixed one and then get
+ * the flag hash of a run without it.
  */
 export function writeCodeCaches(node: string, directory: string, warm: string, entryChunks: readonly string[]): void {
   const run = (flags: readonly string[], args: readonly string[]): string =>
     execFileSync(node, [...flags, ...args], {
+      cwd: directory,
       encoding: 'utf8',
       env: { PATH: '/nonexistent', HOME: '/nonexistent', TZ: 'UTC' },
       stdio: ['ignore', 'pipe', 'inherit'],
@@ -32,6 +33,7 @@ export function writeCodeCaches(node: string, directory: string, warm: string, e
   const caches = join(directory, 'caches');
   mkdirSync(caches);
   writeFileSync(join(directory, 'warm.json'), JSON.stringify({ commands: WARM_COMMANDS, chunks: entryChunks }));
+  writeFileSync(join(directory, 'warm.yaml'), WARM_CONFIG);
   run(['--hash-seed=42', '--no-flush-bytecode'], [warm, directory, caches]);
   for (const name of readdirSync(caches)) {
     const cache = readFileSync(join(caches, name));

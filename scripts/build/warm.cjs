@@ -10,7 +10,10 @@ const { commands, chunks } = JSON.parse(readFileSync(join(directory, 'warm.json'
 const end = process.exit;
 
 (async () => {
-  for (const argv of commands) await main(argv);
+  for (const argv of commands) {
+    const code = await main(argv);
+    if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}`);
+  }
   for (const name of chunks) load(`./${name}`);
   if (caches !== undefined)
     for (const [name, script] of scripts) writeFileSync(join(caches, `${name}.cache`), script.createCachedData());

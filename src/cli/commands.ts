@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./run.ts')).run,
   },
   {
+    path: ['vk', 'start'],
+    summary: 'join a Kubernetes cluster as a node whose pods run at a site',
+    load: async () => (await import('./vk-start.ts')).vkStart,
+  },
+  {
     path: ['proxy', 'start'],
     summary: 'authenticate nodes and pass their pods to the sidecars of this site',
     load: async () => (await import('./proxy-start.ts')).proxyStart,

@@ -35,16 +35,19 @@ export function createLogger({ level, format, output, colour }: LoggerOptions): 
       },
       destination,
     ),
+    {},
   );
 }
 
-function wrap(logger: PinoLogger): Logger {
+/** Fields of children are merged here, as pino would write a key twice that a child sets anew. */
+function wrap(logger: PinoLogger, bound: LogFields): Logger {
+  const all = (fields: LogFields | undefined): LogFields => ({ ...bound, ...fields });
   return {
-    debug: (message, fields) => logger.debug(fields ?? {}, message),
-    info: (message, fields) => logger.info(fields ?? {}, message),
-    warn: (message, fields) => logger.warn(fields ?? {}, message),
-    error: (message, fields) => logger.error(fields ?? {}, message),
-    child: (fields) => wrap(logger.child(serializeErrors(fields as Record<string, unknown>))),
+    debug: (message, fields) => logger.debug(all(fields), message),
+    info: (message, fields) => logger.info(all(fields), message),
+    warn: (message, fields) => logger.warn(all(fields), message),
+    error: (message, fields) => logger.error(all(fields), message),
+    child: (fields) => wrap(logger, all(fields)),
   };
 }
 

@@ -13,7 +13,8 @@ function logger(options: { tty?: boolean; format?: 'text' | 'json'; level?: stri
 describe('createLogger', () => {
   it('writes JSON lines when the output is no terminal', () => {
     const { log, lines } = logger();
-    log.child({ component: 'node' }).info('node registered', { node: 'n1', count: 2 });
+    log.child({ component: 'vk' }).child({ component: 'node' }).info('node registered', { node: 'n1', count: 2 });
+    expect(lines().match(/component/g)).toHaveLength(1);
     expect(JSON.parse(lines())).toEqual({
       time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
       level: 'info',
