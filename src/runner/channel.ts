@@ -39,7 +39,9 @@ export class Channel {
   readonly #controller = new AbortController();
   readonly #running: Promise<void>;
   readonly #streams = new Set<Promise<void>>();
+  /** The open connection, and whether the sidecar has said hello on it. */
   #socket: WebSocket | undefined;
+  #isGreeted = false;
   /** Whether a first connection may still come about; after a failure nobody waits for the channel. */
   #isHopeful = true;
   #settled = Promise.withResolvers<void>();
@@ -57,7 +59,7 @@ export class Channel {
       if (this.#isHopeful) await this.#settled.promise;
       await records.flush();
       const socket = this.#socket;
-      if (socket === undefined) return;
+      if (socket === undefined || !this.#isGreeted) return;
       await Promise.all(this.#streams);
       // The peer answers a close after everything before it.
       const closed = new Promise((resolve) => socket.once('close', resolve));
@@ -113,6 +115,8 @@ export class Channel {
       }),
     );
     let unsubscribe = (): void => {};
+    this.#socket = socket;
+    this.#isGreeted = false;
     socket.on('error', (error) => logger.debug('channel error', { endpoint, err: error }));
     socket.on('message', (data, isBinary) => {
       const message = isBinary ? undefined : parseMessage(String(data));
@@ -121,7 +125,7 @@ export class Channel {
         unsubscribe = records.subscribe(message.seq, (record) =>
           socket.send(JSON.stringify({ type: 'record', record } satisfies RunnerMessage)),
         );
-        this.#socket = socket;
+        this.#isGreeted = true;
         this.#settled.resolve();
       } else if (message?.type === 'stop') {
         onStop(message.stop);

@@ -3,6 +3,9 @@ import { PRIVATE_FILE, syncDirectory } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, RunnerRecord } from '../contract/job-directory.ts';
 
+/** What a sidecar may miss without reading the file; each record has the whole status. */
+const KEPT_RECORDS = 1_000;
+
 /**
  * `events.ndjson`: each record is written and synced in order, in the background. A record is handed to the listeners once it is durable, so that nobody learns
  * from the live channel what the file could still lose. Where the file cannot be written (disk full, quota) the pod goes on and
@@ -40,15 +43,19 @@ export class RecordLog {
         this.#failed = true;
       }
       this.#records.push(record);
+      if (this.#records.length > KEPT_RECORDS) this.#records.shift();
       for (const listener of this.#listeners) listener(record);
     });
   }
 
   /** Calls `listener` with every record after `seq`, those of the past at once, until the returned function is called. */
   subscribe(seq: number, listener: (record: RunnerRecord) => void): () => void {
-    for (const record of this.#records) if (record.seq > seq) listener(record);
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    const listen = (record: RunnerRecord): void => {
+      if (record.seq > seq) listener(record);
+    };
+    for (const record of this.#records) listen(record);
+    this.#listeners.add(listen);
+    return () => this.#listeners.delete(listen);
   }
 
   /** Resolves when all that was appended so far is durable. */
