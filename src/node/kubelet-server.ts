@@ -1,8 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Service } from '../base/service.ts';
 import type { HttpHandler } from '../http/handler.ts';
-import { createHttpServer } from '../http/http-server.ts';
+import { createHttpServer, type HttpServer } from '../http/http-server.ts';
 import type { TlsSource } from '../http/tls-source.ts';
 import type { ClientAuthority } from './client-authority.ts';
 import { renderKubeletError } from './kubelet-api.ts';
@@ -24,7 +23,7 @@ export interface KubeletServerDeps {
 export function createKubeletServer(
   deps: KubeletServerDeps,
   options: { readonly address: string; readonly port: number },
-): Service {
+): HttpServer {
   const { clock, logger, certificate, certificateReady, authority, handler } = deps;
   const server = createHttpServer(
     {
@@ -51,6 +50,9 @@ export function createKubeletServer(
   return {
     name: server.name,
     ready: server.ready,
+    get address() {
+      return server.address;
+    },
     async run(signal) {
       const aborted = Promise.withResolvers<void>();
       signal.addEventListener('abort', () => aborted.resolve(), { once: true });
