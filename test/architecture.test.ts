@@ -228,7 +228,7 @@ function undocumentedExports(text: string): string[] {
       /^export (?:declare )?(?:abstract )?(?:async )?(?:function\*?|class|const|let|interface|type) (\w+)/.exec(
         line,
       )?.[1];
-    if (name === undefined || /^export interface \w+(Options|Deps) /.test(line)) continue;
+    if (name === undefined || /^export interface \w+(Options|Deps)[ <]/.test(line)) continue;
     if (/\*\/\s*$/.test(lines[index - 1] ?? '')) documented.add(name);
     else if (!documented.has(name)) bare.add(name);
   }

@@ -13,6 +13,8 @@ export interface CliInput {
 export interface CliCommand {
   /** Adds arguments, options, examples and exit codes to a command that has its name and summary already. */
   configure(command: Command): void | Promise<void>;
+  /** Further lines of the exit codes in the help. */
+  readonly exitCodesNote?: string;
   /** Does the work. @returns the exit code. @throws what `describeError` turns into a message and an exit code. */
   run(input: CliInput, io: CliIo): Promise<number>;
   /** Set by commands that live until a signal: `io.signal` is then aborted by the first one. */

@@ -28,7 +28,7 @@ async function runNamedCommand(argv: readonly string[], io: CliIo): Promise<numb
     if (entry !== named) continue;
     const loaded = await entry.load();
     await loaded.configure(command);
-    command.addHelpText('after', EXIT_CODES_HELP);
+    command.addHelpText('after', `${EXIT_CODES_HELP}${loaded.exitCodesNote ?? ''}`);
     command.action(async (...args: unknown[]) => {
       const operands = command.args;
       const options = args.at(-2) as Readonly<Record<string, unknown>>;

@@ -29,6 +29,8 @@ const INTERRUPTED = 130;
 
 /** `interlink run`: one pod without any cluster, on this machine or at a site; its output here, its exit code ours. */
 export const run: CliCommand = {
+  exitCodesNote: '\n  and, once the pod has run, the exit code of the container that failed first',
+
   configure(command) {
     command
       .argument('<pod.yaml>', 'manifest with one Pod and the ConfigMaps and Secrets that it uses; - for standard input')
