@@ -17,6 +17,9 @@ export async function runner(args: readonly string[]): Promise<number> {
   return runJob(directory, {
     clock: systemClock,
     createRuntime,
+    environment: Object.fromEntries(
+      Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    ),
     onTerminate(listener) {
       process.on('SIGTERM', listener);
       return () => process.off('SIGTERM', listener);

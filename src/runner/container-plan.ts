@@ -13,6 +13,7 @@ import type { PodVolume } from './pod-volumes.ts';
 
 const DEFAULT_TERMINATION_PATH = '/dev/termination-log';
 
+/** What one attempt of a container is made of. */
 export interface ContainerPlanRequest {
   readonly directory: JobDirectory;
   readonly pod: Pod;

@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 
+/** What a runtime gets of the job. */
 export interface RuntimeContext {
   readonly directory: JobDirectory;
   readonly clock: Clock;

@@ -9,6 +9,7 @@ export interface NetworkFiles {
   readonly resolvConf: string;
 }
 
+/** What the worker says of itself. */
 export interface WorkerNetwork {
   readonly podIP: string;
   readonly hostname: string;

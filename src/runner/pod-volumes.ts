@@ -23,6 +23,7 @@ export interface PodVolume {
   readonly tmpfs?: { readonly sizeBytes?: number };
 }
 
+/** The volumes of one pod. */
 export interface PodVolumes {
   readonly byName: ReadonlyMap<string, PodVolume>;
   /**

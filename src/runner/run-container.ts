@@ -6,6 +6,7 @@ import type { NewEvent } from './pod-recorder.ts';
 import { type StartContainerDeps, type StartedContainer, startContainer } from './start-container.ts';
 import { terminationMessage } from './termination-message.ts';
 
+/** What running a container takes; the same as starting one. */
 export type RunContainerDeps = StartContainerDeps;
 
 /**

@@ -18,6 +18,8 @@ export interface RunJobDeps {
   readonly clock: Clock;
   /** Makes the runtime that the site chose: `createRuntime`, but for tests. */
   readonly createRuntime: RunPodDeps['createRuntime'];
+  /** The job's own environment; runtimes take what pulls and containers need of it, and nothing else. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Calls the listener on each SIGTERM to this process, until the returned function is called. */
   readonly onTerminate: (listener: () => void) => () => void;
 }
@@ -90,6 +92,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     logger,
     clock,
     createRuntime: deps.createRuntime,
+    environment: deps.environment,
   });
   const wasTold = isRequested || !stop.signal.aborted || (await readStopRequest(directory, logger)) !== undefined;
   const seconds = (clock.monotonicMs() - startedMs) / 1000;

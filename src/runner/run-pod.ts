@@ -18,6 +18,7 @@ export interface RunPodDeps {
   readonly graceSeconds: number;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly environment: Readonly<Record<string, string>>;
   readonly createRuntime: (
     settings: RuntimeSettings,
     context: RuntimeContext,
@@ -34,7 +35,7 @@ export interface EndedPod extends SupervisedPod {
  * (a volume that did not come with the pod, no runtime) ends the pod with an event that says why. Never rejects.
  */
 export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
-  const { spec, directory, recorder, stop, clock, logger, createRuntime } = deps;
+  const { spec, directory, recorder, stop, clock, logger, createRuntime, environment } = deps;
   const { pod } = spec.bundle;
   const fail = (reason: string, error: unknown): EndedPod => {
     const message = messageOf(error);
@@ -45,7 +46,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
   const [volumes, sandbox] = await Promise.allSettled([
     makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs() }),
     (async () => {
-      const runtime = await createRuntime(spec.runtime, { directory, clock, logger });
+      const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
       await runtime.probe(stop.signal);
       return { runtime, network: await makePodNetwork(directory, pod) };
     })(),

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Pod } from '../kube/types.ts';
 import { type RunContainerDeps, runContainer } from './run-container.ts';
 
+/** How the containers of a pod ended. */
 export interface SupervisedPod {
   /** Exit code of the container that failed first, else 0. */
   readonly exitCode: number;

@@ -10,6 +10,7 @@ const MAX_POD_BYTES = 12 * 1024;
 const MAX_LOG_LINES = 80;
 const MAX_LOG_BYTES = 2048;
 
+/** A container that has ended. */
 export interface TerminationMessageRequest {
   readonly container: Container;
   /** The file that was mounted at `terminationMessagePath`. */

@@ -63,6 +63,7 @@ export class JobBench implements AsyncDisposable {
     return runJob(this.directory.root, {
       clock: this.clock,
       createRuntime: () => this.runtime,
+      environment: {},
       onTerminate: (listener) => {
         this.#terminate = listener;
         return () => {};
