@@ -12,7 +12,7 @@ export function stepsBetween(pod: Pod, before: PodStatus | undefined, next: PodS
   const steps: PodStatus[] = [];
   const hadSandbox = before !== undefined && before.sandbox !== 'Waiting';
   const begun = [...next.initContainers, ...next.containers].some(({ state }) => state?.running ?? state?.terminated);
-  if (next.sandbox === 'Waiting' || (next.sandbox === 'Gone' && !begun)) return [next];
+  if (before?.sandbox === 'Gone' || next.sandbox === 'Waiting' || (next.sandbox === 'Gone' && !begun)) return [next];
   const { podIP: _podIP, phase: _phase, reason: _reason, message: _message, ...plain } = next;
   if (!hadSandbox && begun) {
     const waiting = (statuses: readonly ContainerStatus[]): ContainerStatus[] => statuses.map(asWaiting);

@@ -375,10 +375,10 @@ function keyOf(collection: string, namespace: string | undefined, name: string):
 
 function isSelected(object: FakeObject, namespace: string | undefined, query: URLSearchParams): boolean {
   if (namespace !== undefined && object.metadata.namespace !== namespace) return false;
-  const [field = '', value] = (query.get('fieldSelector') ?? '').split('=');
-  if (field === '') return true;
-  const found = field.split('.').reduce<unknown>((at, key) => Object(at)[key], object);
-  return found === value;
+  return (query.get('fieldSelector') ?? '').split(',').every((selector) => {
+    const [field = '', value] = selector.split('=');
+    return field === '' || field.split('.').reduce<unknown>((at, key) => Object(at)[key], object) === value;
+  });
 }
 
 function withVersion(object: FakeObject, version: number): FakeObject {

@@ -7,6 +7,8 @@ export function mergePatch(target: unknown, patch: unknown, strategic: boolean):
   const result: Json = isObject(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key];
+    // Statuses of containers are replaced as a whole.
+    else if (key.toLowerCase().endsWith('containerstatuses')) result[key] = value;
     else result[key] = mergePatch(result[key], value, strategic);
   }
   return result;
@@ -20,7 +22,8 @@ function mergeLists(target: unknown, patch: unknown[]): unknown[] {
   const merged = [...target];
   for (const item of patch as Json[]) {
     const index = merged.findIndex((one) => isObject(one) && one[key] === item[key]);
-    if (index < 0) merged.push(item);
+    if (item.$patch === 'delete') merged.splice(index, index < 0 ? 0 : 1);
+    else if (index < 0) merged.push(item);
     else merged[index] = mergePatch(merged[index], item, true);
   }
   return merged;
