@@ -2,6 +2,7 @@ import { createPublicKey, type KeyObject, sign } from 'node:crypto';
 import { isIP, isIPv6 } from 'node:net';
 import { der } from './der.ts';
 
+/** Whom and what a certificate shall be for. */
 export interface CertificateSubject {
   readonly organization: string;
   readonly commonName: string;

@@ -21,6 +21,7 @@ export interface InvolvedObject {
   readonly fieldPath?: string;
 }
 
+/** What happened. The same of all of these, but the time, is a repetition. */
 export interface EventToRecord {
   readonly involvedObject: InvolvedObject;
   readonly type: 'Normal' | 'Warning';

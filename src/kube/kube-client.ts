@@ -13,6 +13,7 @@ export interface ObjectRef {
   readonly subresource?: string;
 }
 
+/** Which objects of a kind. */
 export interface ListQuery {
   /** All namespaces when absent. */
   readonly namespace?: string;
@@ -20,11 +21,13 @@ export interface ListQuery {
   readonly labelSelector?: string;
 }
 
+/** Some of the objects of a list. */
 export interface ListPage<T> {
   readonly items: T[];
   readonly resourceVersion: string;
 }
 
+/** Which objects to follow, from where and for how long. */
 export interface WatchQuery extends ListQuery {
   /** Start after this version; with `sendInitialEvents` it may be absent. */
   readonly resourceVersion?: string;
@@ -42,6 +45,7 @@ export interface KubeWatchEvent<T> {
   readonly object: T;
 }
 
+/** How the server reads a patch. `strategic` merges lists by their keys and works for built-in kinds only. @see https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply */
 export type PatchType = 'json' | 'merge' | 'strategic' | 'apply';
 
 export interface PatchOptions extends KubeCallOptions {

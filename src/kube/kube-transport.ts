@@ -6,6 +6,7 @@ import type { Logger } from '../base/logger.ts';
 import type { KubeConnection, KubeCredentials } from './kube-connection.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 
+/** One HTTP request to the API server. */
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Absolute path with its query. */

@@ -60,7 +60,14 @@ export function createObjectWatcher<T extends MirroredObject>(
     if (mayWatch) watches += 1;
     const done = (async () => {
       try {
-        if (mayWatch && (await entry.watch()) === 'forbidden') getOnly.add(namespace);
+        if (mayWatch && (await entry.watch()) === 'forbidden' && !getOnly.has(namespace)) {
+          getOnly.add(namespace);
+          const { resource } = options.kind;
+          deps.logger.info('objects are asked for from time to time, as watching them is not allowed', {
+            resource,
+            namespace,
+          });
+        }
       } finally {
         if (mayWatch) watches -= 1;
       }
@@ -151,18 +158,25 @@ class Entry<T extends MirroredObject> {
   async watch(): Promise<'stopped' | 'forbidden'> {
     const forbidden = new AbortController();
     const changed = (): void => this.#notify();
-    const reflector = createReflector(this.#deps, {
-      kind: this.#kind,
-      query: { namespace: this.#namespace, fieldSelector: `metadata.name=${this.#name}` },
-      handlers: {
-        added: changed,
-        updated: changed,
-        deleted: changed,
-        failed: (error) => {
-          if (isKind(error, 'Forbidden')) forbidden.abort();
+    const { logger } = this.#deps;
+    // Trouble with the server is told by those who watch pods; here it would be told once per object.
+    const debug: Logger['debug'] = (message, fields) => logger.debug(message, fields);
+    const quiet: Logger = { debug, info: debug, warn: debug, error: debug, child: () => quiet };
+    const reflector = createReflector(
+      { ...this.#deps, logger: quiet },
+      {
+        kind: this.#kind,
+        query: { namespace: this.#namespace, fieldSelector: `metadata.name=${this.#name}` },
+        handlers: {
+          added: changed,
+          updated: changed,
+          deleted: changed,
+          failed: (error) => {
+            if (isKind(error, 'Forbidden')) forbidden.abort();
+          },
         },
       },
-    });
+    );
     this.#reflector = reflector;
     await reflector.run(AbortSignal.any([this.#stopped.signal, forbidden.signal]));
     this.#reflector = undefined;

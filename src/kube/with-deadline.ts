@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 
+/** How long something may take. */
 export interface Deadline {
   readonly clock: Clock;
   readonly ms: number;

@@ -21,6 +21,7 @@ export interface KubeletAccess {
   readonly subresources: readonly string[];
 }
 
+/** What a request says of who sent it. */
 export interface KubeletCaller {
   readonly socket: Socket;
   /** The `Authorization` header. */
