@@ -14,6 +14,7 @@ const MAX_QUOTE = 300;
 /** What the existing API server writes around the text of a plugin. */
 const LEGACY_FRAME = /^HTTP InterLink session .*?:\s+call exit status: \d+\. Body: /s;
 
+/** An answer other than 2xx, as far as it tells something. */
 export interface PeerAnswer {
   /** The peer and the call, e.g. `https://site:443: create`. */
   readonly what: string;

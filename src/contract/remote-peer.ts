@@ -10,6 +10,7 @@ import type { CallOptions } from './sidecar.ts';
 import { wireCheck } from './wire-check.ts';
 import { capabilitiesSchema } from './wire-schemas.ts';
 
+/** One request to a peer. */
 export interface PeerCall {
   readonly name: string;
   readonly method: string;

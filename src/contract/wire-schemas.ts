@@ -13,12 +13,14 @@ const text = z.string();
 
 const stringMap = z.record(z.string(), text).nullish();
 
+/** A pod of which only the identity is needed: delete and status. */
 export const podSchema = z
   .looseObject({
     metadata: z.looseObject({ name, namespace: name.optional(), uid: name }),
   })
   .meta({ id: 'Pod', description: 'A Kubernetes v1 Pod; fields that are not shown pass through untouched.' });
 
+/** A pod that shall run. */
 export const podWithSpecSchema = z
   .looseObject({
     metadata: z.looseObject({ name, namespace: name.optional(), uid: name }),
@@ -29,14 +31,17 @@ export const podWithSpecSchema = z
   })
   .meta({ id: 'PodWithSpec', description: 'A Kubernetes v1 Pod whose `envFrom` and `valueFrom` are resolved.' });
 
+/** A ConfigMap, or the content of a projected volume in the same shape. */
 export const configMapSchema = z
   .looseObject({ metadata: z.looseObject({ name }), data: stringMap, binaryData: stringMap })
   .meta({ id: 'ConfigMap', description: 'A Kubernetes v1 ConfigMap; `binaryData` is base64.' });
 
+/** A Secret. */
 export const secretSchema = z
   .looseObject({ metadata: z.looseObject({ name }), data: stringMap })
   .meta({ id: 'Secret', description: 'A Kubernetes v1 Secret; `data` is base64.' });
 
+/** `/create`, node to API server. */
 export const createRequestSchema = z
   .looseObject({
     pod: podWithSpecSchema,
@@ -50,6 +55,7 @@ export const createRequestSchema = z
   })
   .meta({ id: 'PodCreateRequests', description: 'A pod with all that it needs, as a node sends it.' });
 
+/** One element of `container` in {@link retrievedPodSchema}. */
 export const retrievedContainerSchema = z
   .looseObject({
     name,
@@ -60,6 +66,7 @@ export const retrievedContainerSchema = z
   })
   .meta({ id: 'RetrievedContainer', description: 'The objects that one container mounts.' });
 
+/** `/create`, API server to plugin. */
 export const retrievedPodSchema = z
   .looseObject({
     pod: podWithSpecSchema,
@@ -79,14 +86,17 @@ export const retrievedPodSchema = z
   })
   .meta({ id: 'RetrievedPodData', description: 'A pod with its objects split by container, as a plugin takes it.' });
 
+/** Answer of `/create` on both hops. */
 export const createAnswerSchema = z
   .looseObject({ PodUID: z.string(), PodJID: z.string() })
   .meta({ id: 'CreateStruct', description: 'The id that the batch system gave to the job of the pod.' });
 
+/** One container in a status. */
 export const containerStatusSchema = z
   .looseObject({ name })
   .meta({ id: 'ContainerStatus', description: 'A Kubernetes v1 ContainerStatus.' });
 
+/** One event in a status. */
 export const podEventSchema = z
   .looseObject({
     id: z.string(),
@@ -98,6 +108,7 @@ export const podEventSchema = z
   })
   .meta({ id: 'PodEvent', description: 'What a kubelet would record as an event; `id` is unique within the pod.' });
 
+/** One element in the answer of `/status`. */
 export const podStatusSchema = z
   .looseObject({
     name: z.string(),
@@ -121,6 +132,7 @@ export const podStatusSchema = z
     description: 'What a site knows of a pod. Everything from `sandbox` on is absent in what existing plugins answer.',
   });
 
+/** `/getLogs` on both hops. */
 export const logRequestSchema = z
   .looseObject({
     Namespace: z.string(),
@@ -151,6 +163,7 @@ export const logRequestSchema = z
   })
   .meta({ id: 'LogStruct', description: 'Which log to read and how.' });
 
+/** Answer of `/pinglink`, and of an empty `/status` to a plugin. */
 export const pingAnswerSchema = z
   .looseObject({
     status: z.string().optional(),
@@ -170,6 +183,7 @@ export const pingAnswerSchema = z
   })
   .meta({ id: 'PingResponse', description: 'The site is reachable, and what it offers.' });
 
+/** Answer of `/capabilities`. */
 export const capabilitiesSchema = z
   .looseObject({
     apiVersion: z.literal('interlink/v1'),
@@ -179,6 +193,7 @@ export const capabilitiesSchema = z
   })
   .meta({ id: 'Capabilities', description: 'What this peer offers beyond the base calls.' });
 
+/** One line in the answer of `/watch`. */
 export const watchEventSchema = z
   .discriminatedUnion('type', [
     z.looseObject({ type: z.literal('SNAPSHOT'), items: z.array(podStatusSchema) }),
@@ -188,6 +203,7 @@ export const watchEventSchema = z
   ])
   .meta({ id: 'WatchEvent', description: 'One line of the answer; the first is a SNAPSHOT.' });
 
+/** Body of an error for a caller that accepts JSON. */
 export const errorSchema = z
   .object({ error: z.object({ kind: z.string(), code: z.string(), message: z.string() }) })
   .meta({ id: 'Error', description: 'An error for a caller that accepts JSON; others get the message as text.' });

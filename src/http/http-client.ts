@@ -26,6 +26,7 @@ export interface HttpClientOptions {
   readonly maxConnections?: number;
 }
 
+/** One request; paths and headers go out as they are. */
 export interface ClientRequest {
   readonly method: string;
   readonly path: string;

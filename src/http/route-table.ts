@@ -1,6 +1,7 @@
 import { InterlinkError } from '../base/errors.ts';
 import type { HttpHandler } from './handler.ts';
 
+/** What stands at one path. */
 export interface Route {
   /** Methods that are served; absent: every one. */
   readonly methods?: readonly string[];

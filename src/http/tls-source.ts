@@ -17,6 +17,7 @@ export interface TlsSource {
   changed(signal: AbortSignal): Promise<void>;
 }
 
+/** Paths of PEM files. */
 export interface TlsFiles {
   readonly certFile: string;
   readonly keyFile: string;

@@ -6,6 +6,7 @@ import type { PodStatus } from '../contract/pod-status.ts';
 import type { CallOptions, Sidecar, WatchEvent } from '../contract/sidecar.ts';
 import type { KnownStatuses } from './known-statuses.ts';
 
+/** A sidecar that declares `watch`, by its configured name. */
 export interface WatchSource {
   readonly name: string;
   readonly sidecar: Sidecar;

@@ -11,6 +11,7 @@ import { mergePings } from './merge-pings.ts';
 import { mergeWatches } from './merge-watches.ts';
 import type { RouteStore } from './route-store.ts';
 
+/** A sidecar of this site, by its configured name, and which pods it takes. */
 export interface Upstream {
   readonly name: string;
   readonly sidecar: Sidecar;
