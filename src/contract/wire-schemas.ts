@@ -4,6 +4,7 @@ import { z } from 'zod';
  * The shapes on the wire, as they are checked and as the OpenAPI document shows them. They are strict about what is acted on (names, UIDs, types of
  * lists) and open for everything else, because Kubernetes objects pass through as they are. The codecs give on the object that came in, never a copy.
  */
+
 const name = z.string().min(1);
 
 /** Lists are `null` when they are empty in what a Go peer sends. */
