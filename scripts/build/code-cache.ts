@@ -17,8 +17,8 @@ const WARM_COMMANDS: readonly (readonly string[])[] = [
 
 /**
  * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target; `entryChunks` are
- * loaded for it. V8 builds its tables with a random seed, which would make each build differ; so the caches are made with a fixed one and then get
- * the flag hash of a run without it.
+ * loaded for it. V8 hashes with a random seed and compiles on several threads, which would make each build differ; so the caches are made
+ * without either and then get the flag hash of a usual run.
  */
 export function writeCodeCaches(node: string, directory: string, warm: string, entryChunks: readonly string[]): void {
   const run = (flags: readonly string[], args: readonly string[]): string =>
@@ -34,7 +34,7 @@ export function writeCodeCaches(node: string, directory: string, warm: string, e
   mkdirSync(caches);
   writeFileSync(join(directory, 'warm.json'), JSON.stringify({ commands: WARM_COMMANDS, chunks: entryChunks }));
   writeFileSync(join(directory, 'warm.yaml'), WARM_CONFIG);
-  run(['--hash-seed=42', '--no-flush-bytecode'], [warm, directory, caches]);
+  run(['--hash-seed=42', '--predictable', '--no-flush-bytecode'], [warm, directory, caches]);
   for (const name of readdirSync(caches)) {
     const cache = readFileSync(join(caches, name));
     cache.writeUInt32LE(Number(flagHash), FLAG_HASH_OFFSET);
