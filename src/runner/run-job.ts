@@ -1,4 +1,5 @@
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { type JobSpec, jobDirectory, type StopRequest } from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
@@ -40,7 +41,8 @@ const FAILURE = 1;
  */
 export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
   const { clock } = deps;
-  const directory = jobDirectory(root);
+  // Batch scripts say `.`; containers have other working directories.
+  const directory = jobDirectory(resolve(root));
   const spec = await readJobSpec(directory);
   using logger = createFileLogger(directory.runnerLog, clock);
   if (!(await claimJob(directory, clock.nowMs()))) {
