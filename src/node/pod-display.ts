@@ -1,12 +1,15 @@
 import type { WaitingReason } from '../contract/container-status.ts';
 import { derivePodStatus } from '../contract/derive-pod-status.ts';
-import type { PodStatus } from '../contract/pod-status.ts';
+import type { PodStatus, SandboxState } from '../contract/pod-status.ts';
 import type { Container, Pod, PodStatusFields } from '../kube/types.ts';
 import type { Rejection } from './pod-admission.ts';
 import { rejectedPodStatus } from './pod-rejection.ts';
 import { JOB_ANNOTATION, shownStatus } from './pod-shown.ts';
 import { stepsBetween } from './pod-status-steps.ts';
 import { PodStatusWriter, type PodStatusWriterDeps } from './pod-status-writer.ts';
+
+/** The life of a sandbox. */
+const ORDER: readonly SandboxState[] = ['Waiting', 'Ready', 'Gone'];
 
 export interface PodDisplayDeps extends Omit<PodStatusWriterDeps, 'drained'> {
   readonly hostIPs: readonly string[];
@@ -65,9 +68,10 @@ export class PodDisplay {
     if (jobId) this.#writer.annotate(JOB_ANNOTATION, jobId);
   }
 
-  /** Shows a new status of the site, with what came between it and the one before. */
+  /** Shows a new status of the site, with what came between it and the one before. One that goes back in time is an answer that was overtaken. */
   take(status: PodStatus, word: NodeWord): void {
     this.setJob(status.jobId);
+    if (this.#shown && ORDER.indexOf(status.sandbox) < ORDER.indexOf(this.#shown.sandbox)) return;
     const steps = stepsBetween(this.#deps.pod(), this.#shown, status);
     this.#shown = status;
     for (const step of steps) this.#add(step, { ...word, isOver: word.isOver && step === status });

@@ -32,7 +32,7 @@ export function stepsBetween(pod: Pod, before: PodStatus | undefined, next: PodS
       containers: next.containers.map((status) => (ranUnseen(before, status) ? asRunning(status) : status)),
     });
   }
-  if (next.sandbox === 'Gone' && !(before?.sandbox === 'Ready' && hasEnded(before))) {
+  if (next.sandbox === 'Gone' && !showedEnds(before, next)) {
     // The phase of a pod that failed as a whole belongs to its end.
     const { phase: _p, reason: _r, message: _m, ...ended } = next;
     steps.push({ ...ended, sandbox: 'Ready' });
@@ -52,8 +52,16 @@ function ranUnseen(before: PodStatus | undefined, { name, state }: ContainerStat
   return !seen?.running && !seen?.terminated && startedAt !== undefined && Date.parse(startedAt) > 0;
 }
 
-function hasEnded({ containers, initContainers }: PodStatus): boolean {
-  return ![...containers, ...initContainers].some(({ state }) => state?.running);
+/** Whether all that has ended was shown so while the sandbox was still there. */
+function showedEnds(before: PodStatus | undefined, next: PodStatus): boolean {
+  const shown = [...(before?.containers ?? []), ...(before?.initContainers ?? [])];
+  return (
+    before?.sandbox === 'Ready' &&
+    [...next.containers, ...next.initContainers].every(
+      ({ name, state }) =>
+        !state?.terminated || shown.some((status) => status.name === name && status.state?.terminated),
+    )
+  );
 }
 
 function asWaiting({ name, image, imageID }: ContainerStatus): ContainerStatus {

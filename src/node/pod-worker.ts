@@ -1,6 +1,4 @@
-import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { WaitingReason } from '../contract/container-status.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
@@ -11,13 +9,15 @@ import { isNewer } from '../kube/is-newer.ts';
 import type { KubeClient } from '../kube/kube-client.ts';
 import { isTerminalPhase, type PodPhase } from '../kube/pod-phase.ts';
 import type { Container, Pod } from '../kube/types.ts';
+import { PodAbsence } from './pod-absence.ts';
 import type { PodAdmission, Rejection } from './pod-admission.ts';
 import { type NodeWord, PodDisplay } from './pod-display.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodRemoval } from './pod-removal.ts';
-import { JOB_ANNOTATION, wasAtSite } from './pod-shown.ts';
+import { wasAtSite } from './pod-shown.ts';
 import type { SiteView } from './pod-site-view.ts';
 import { PodStart, type PodStartDeps } from './pod-start.ts';
+import { runLevelLoop } from './run-level-loop.ts';
 import { Wakeable } from './wakeable.ts';
 
 export interface PodWorkerDeps {
@@ -31,21 +31,16 @@ export interface PodWorkerDeps {
   readonly start: PodStartDeps;
   readonly hostIPs: readonly string[];
   readonly allocatable: () => ResourceList;
-  readonly limits: PodLimits;
+  readonly limits: {
+    /** After the grace period the site has this long to confirm the end that it has promised. */
+    readonly stopMarginMs: number;
+    /** For this long a pod that the site has had and does not know any more is not given up. */
+    readonly lostAfterMs: number;
+  };
 }
 
-export interface PodLimits {
-  /** After the grace period the site has this long to confirm the end that it has promised. */
-  readonly stopMarginMs: number;
-  /** For this long a pod that the site has had and does not know any more is not given up. */
-  readonly lostAfterMs: number;
-}
-
-const ACTION_BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
 /** Conflicts in a row, about half a minute, after which a pod of which the site denies any knowledge cannot be started. */
 const MAX_CONFLICTS = 5;
-/** A question to the site is repeated after this time. */
-const ASK_AGAIN_MS = 30_000;
 
 /**
  * One pod from its appearance to the end of everything that belongs to it. Level-triggered: each wake-up looks at the pod in the API and at the site and
@@ -60,6 +55,7 @@ export class PodWorker {
   readonly #events: PodEvents;
   readonly #start: PodStart;
   readonly #removal: PodRemoval;
+  readonly #absence: PodAbsence;
   readonly #done = new AbortController();
   /** Whether an earlier process had taken up the pod. */
   readonly #inherited: boolean;
@@ -72,7 +68,6 @@ export class PodWorker {
   #failure: WaitingReason | undefined;
   #rejection: Rejection | undefined;
   #waiting: ((container: Container) => WaitingReason | undefined) | undefined;
-  #absentSinceMs: number | undefined;
   #conflicts = 0;
   #attempt: AbortController | undefined;
 
@@ -90,15 +85,12 @@ export class PodWorker {
     this.#events = new PodEvents(deps, pod);
     const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
     this.#start = new PodStart(deps.start, seenAt, () => this.#wakeable.wake());
-    const display = {
-      ...deps,
-      logger: this.#logger,
-      pod: () => this.#pod,
-      accept: (answer: Pod) => void this.#accept(answer),
-      written: () => this.#wakeable.wake(),
-    };
-    this.#display = new PodDisplay(display, pod);
-    this.#removal = new PodRemoval({ ...deps, logger: this.#logger });
+    const own = { ...deps, logger: this.#logger, pod: () => this.#pod };
+    const accept = (answer: Pod): void => void this.#accept(answer);
+    this.#display = new PodDisplay({ ...own, accept, written: () => this.#wakeable.wake() }, pod);
+    this.#removal = new PodRemoval(own);
+    this.#absence = new PodAbsence(own, deps.limits.lostAfterMs);
+    if (this.#inherited && !this.#isGone && !this.#isOver) deps.admission.admit(pod, {}, true);
     const known = deps.site.get(this.uid);
     if (known) this.onStatus(known);
   }
@@ -135,7 +127,7 @@ export class PodWorker {
   /** The site says something about the pod. */
   onStatus(status: PodStatus): void {
     this.#isAtSite = true;
-    this.#absentSinceMs = undefined;
+    this.#absence.end();
     this.#waiting = undefined;
     this.#events.take(this.#pod, status);
     if (!this.#isGone) this.#display.take(status, this.#word());
@@ -145,7 +137,7 @@ export class PodWorker {
 
   /** The site has given a full answer without the pod. */
   onAbsent(): void {
-    this.#absentSinceMs ??= this.#deps.clock.monotonicMs();
+    this.#absence.notice();
     this.#wakeable.wake();
   }
 
@@ -153,29 +145,12 @@ export class PodWorker {
   async run(signal: AbortSignal): Promise<void> {
     const both = AbortSignal.any([signal, this.#done.signal]);
     try {
-      await Promise.all([this.#display.run(both), this.#act(both)]);
+      const advance = (inner: AbortSignal): Promise<number | undefined> => this.#advance(inner);
+      const loop = runLevelLoop({ wakeable: this.#wakeable, logger: this.#logger, advance }, both);
+      await Promise.all([this.#display.run(both), loop]);
     } finally {
       this.#done.abort();
       this.#start[Symbol.dispose]();
-    }
-  }
-
-  async #act(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(ACTION_BACKOFF);
-    while (!signal.aborted) {
-      let waitMs: number | undefined;
-      try {
-        waitMs = await this.#advance(signal);
-        backoff.reset();
-      } catch (error) {
-        if (signal.aborted) return;
-        waitMs = backoff.next();
-        this.#logger.warn('pod could not be taken further, will retry', {
-          err: messageOf(error),
-          attempt: backoff.attempts,
-        });
-      }
-      await this.#wakeable.sleep(waitMs, signal);
     }
   }
 
@@ -190,13 +165,9 @@ export class PodWorker {
       return known && known.sandbox !== 'Gone' ? this.#removal.ask(pod, signal) : undefined;
     }
     if (this.#isOver) return undefined;
-    if (this.#isAtSite)
-      return this.#absentSinceMs === undefined ? undefined : this.#search(this.#absentSinceMs, signal);
+    if (this.#isAtSite) return this.#absence.isNoticed ? this.#search(signal) : undefined;
     if (this.#inherited && !this.#deps.site.isSynced) return undefined;
-    if (wasAtSite(pod)) {
-      this.#absentSinceMs ??= this.#deps.clock.monotonicMs();
-      return this.#search(this.#absentSinceMs, signal);
-    }
+    if (wasAtSite(pod)) return this.#search(signal);
     return this.#begin(signal);
   }
 
@@ -222,7 +193,7 @@ export class PodWorker {
         case 'created':
           this.#logger.info('pod submitted', { jobId: outcome.jobId });
           this.#isAtSite = true;
-          this.#absentSinceMs = undefined;
+          this.#absence.end();
           this.#display.setJob(outcome.jobId);
           this.#waiting = () => ({ reason: 'Queued', message: `job ${outcome.jobId} has been taken by the site` });
           if (!this.#deps.site.get(this.uid)) this.#show();
@@ -253,19 +224,11 @@ export class PodWorker {
   }
 
   /** Looks for a pod that the site should know; gives it up only after a long time. */
-  async #search(sinceMs: number, signal: AbortSignal): Promise<number | undefined> {
+  async #search(signal: AbortSignal): Promise<number | undefined> {
     if (await this.#ask(signal)) return undefined;
-    const { clock, limits } = this.#deps;
-    const absentMs = clock.monotonicMs() - sinceMs;
-    if (absentMs < limits.lostAfterMs) {
-      this.#logger.warn('the site does not know the pod', { absentMs: Math.round(absentMs) });
-      return Math.min(ASK_AGAIN_MS, limits.lostAfterMs - absentMs);
-    }
-    const job = this.#pod.metadata?.annotations?.[JOB_ANNOTATION];
-    this.#fail(
-      'NodeLost',
-      `the site has not known the pod${job ? ` (job ${job})` : ''} for ${Math.round(absentMs / 1000)} s; what became of its containers is unknown`,
-    );
+    const verdict = this.#absence.judge(this.#pod);
+    if ('askAgainMs' in verdict) return verdict.askAgainMs;
+    this.#fail('NodeLost', verdict.lost);
     return undefined;
   }
 
