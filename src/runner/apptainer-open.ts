@@ -5,7 +5,7 @@ import { type ImageConfig, parseOciConfig, type ReadImageFile, readScriptConfig 
 import { readSif } from './image-sif.ts';
 import { findProgram, HELPER_PATH } from './image-tool.ts';
 import { type ImageUsers, parseImageUsers } from './image-users.ts';
-import { runInSandbox } from './namespace-exec.ts';
+import { runInSandbox, type SandboxCommandResult } from './namespace-exec.ts';
 import type { IdMap } from './namespace-ids.ts';
 import { LINUX } from './namespace-linux.ts';
 import type { Sandbox } from './namespace-sandbox.ts';
@@ -93,10 +93,13 @@ async function mountSif(image: string, offset: number, { sandbox, path, name }: 
   const target = join(sandbox.work, name);
   const { AT_FDCWD, EEXIST } = LINUX;
   await sandbox.run([{ call: 'mkdirat', args: [AT_FDCWD, target, 0o755], tolerate: [EEXIST], what: `make ${target}` }]);
-  // Where the pod has only its root, every file of the image is root's.
+  const mount = (options: readonly string[]): Promise<SandboxCommandResult> =>
+    runInSandbox(sandbox, [program, '-o', options.join(','), image, target], { PATH: dirname(program) });
+  const options = [`offset=${offset}`, 'allow_other'];
+  // Where the pod has only its root, every file of the image had better be root's; squashfuse knows how since 0.2.
   const single = sandbox.ids !== undefined && !sandbox.ids.canSetGroups;
-  const options = [`offset=${offset}`, 'allow_other', ...(single ? ['uid=0', 'gid=0'] : [])].join(',');
-  const result = await runInSandbox(sandbox, [program, '-o', options, image, target], { PATH: dirname(program) });
+  let result = await mount(single ? [...options, 'uid=0', 'gid=0'] : options);
+  if (single && result.stderr.includes('unknown option')) result = await mount(options);
   if (result.exitCode !== 0)
     throw cannotMount(image, result.stderr.trim() || `${program} ended with ${result.exitCode}`);
   return target;

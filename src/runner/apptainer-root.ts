@@ -5,6 +5,7 @@ import { procCall } from './namespace-proc.ts';
 import type { SystemCall } from './namespace-program.ts';
 import { makeDirectoryCalls, makeFileCall, type PreparedMount, volumeCalls } from './namespace-volumes.ts';
 
+/** What the root of a container is made of. */
 export interface ImageRoot {
   /** Directory in the sandbox that shows the image. */
   readonly lower: string;

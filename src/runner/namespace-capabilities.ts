@@ -51,6 +51,7 @@ const DEFAULT: readonly string[] = [
   ...['NET_RAW', 'SYS_CHROOT', 'MKNOD', 'AUDIT_WRITE', 'SETFCAP'],
 ];
 
+/** The security context as far as it is about capabilities. */
 export interface CapabilityChoice {
   readonly privileged?: boolean;
   readonly add?: readonly string[];

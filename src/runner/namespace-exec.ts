@@ -5,6 +5,7 @@ import { LINUX } from './namespace-linux.ts';
 import type { Sandbox } from './namespace-sandbox.ts';
 import { spawnProgram } from './namespace-spawn.ts';
 
+/** How a program in the sandbox ended. */
 export interface SandboxCommandResult {
   /** 128+n after signal n. */
   readonly exitCode: number;

@@ -17,6 +17,7 @@ export interface IdMap {
   readonly canSetGroups: boolean;
 }
 
+/** Who runs this process on the worker. */
 export interface OwnIds {
   readonly uid: number;
   readonly gid: number;

@@ -1,4 +1,4 @@
-import { lstat, readdir, stat } from 'node:fs/promises';
+import { lstat, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
@@ -26,6 +26,7 @@ export class PodNamespaces {
   readonly #ids: () => Promise<IdMap | undefined>;
   readonly #prepared = new Map<string, Promise<void>>();
   #sandbox: Promise<Sandbox> | undefined;
+  #elsewhere: string | undefined;
 
   constructor(deps: PodNamespacesDeps, ids: () => Promise<IdMap | undefined>) {
     this.#deps = deps;
@@ -93,12 +94,38 @@ export class PodNamespaces {
     this.#sandbox = undefined;
     this.#prepared.clear();
     await (await sandbox?.catch(() => undefined))?.close();
+    if (this.#elsewhere !== undefined) await rm(this.#elsewhere, { recursive: true, force: true });
+    this.#elsewhere = undefined;
   }
 
+  /** In the pod's directory, or where that is mounted noexec in one of the places that workers have for everybody. */
   async #create(): Promise<Sandbox> {
-    const { directory, commands, logger } = this.#deps;
+    const { directory, logger } = this.#deps;
     await makePrivateDirectory(directory);
     const ids = await this.#ids();
+    try {
+      return await this.#createIn(directory, ids);
+    } catch (error) {
+      if (!isNoExec(error)) throw error;
+      logger.warn('the directory of the runtime does not allow execution', { directory, err: error });
+      for (const parent of ELSEWHERE) {
+        const other = await mkdtemp(join(parent, 'interlink-')).catch(() => undefined);
+        if (other === undefined) continue;
+        try {
+          const sandbox = await this.#createIn(other, ids);
+          this.#elsewhere = other;
+          return sandbox;
+        } catch (again) {
+          await rm(other, { recursive: true, force: true });
+          if (!isNoExec(again)) throw again;
+        }
+      }
+      throw error;
+    }
+  }
+
+  async #createIn(directory: string, ids: IdMap | undefined): Promise<Sandbox> {
+    const { commands, logger } = this.#deps;
     try {
       return await createSandbox({ directory, commands, ...(ids && { ids }) });
     } catch (error) {
@@ -107,6 +134,12 @@ export class PodNamespaces {
       return createSandbox({ directory, commands, ids: withoutRanges(ids) });
     }
   }
+}
+
+const ELSEWHERE = ['/dev/shm', '/tmp', '/var/tmp'];
+
+function isNoExec(error: unknown): boolean {
+  return error instanceof InterlinkError && error.code === 'runtime.noexec';
 }
 
 /** Just the first entry of each map, which is the user of this process. */

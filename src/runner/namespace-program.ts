@@ -42,6 +42,7 @@ export interface Program {
   };
 }
 
+/** A program that is ready to be executed. */
 export interface BuiltProgram {
   /** A static ELF executable. */
   readonly image: Buffer;

@@ -4,7 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Duplex, Readable } from 'node:stream';
 import { getSystemErrorMap } from 'node:util';
-import { InterlinkError } from '../base/errors.ts';
+import { InterlinkError, messageOf } from '../base/errors.ts';
 import { machineOf } from './namespace-machine.ts';
 import { buildProgram, type Program, type SystemCall } from './namespace-program.ts';
 
@@ -18,6 +18,7 @@ export interface ProgramFailure {
   readonly reason: string;
 }
 
+/** A program that runs, or has run. */
 export interface SpawnedProgram {
   readonly pid: number;
   /** File descriptor 4 of the program, both ways. */
@@ -48,7 +49,7 @@ export interface SpawnProgramOptions {
  * Starts a list of system calls as a process of its own, with an empty environment and in a session of its own. Call it on the main thread: the
  * kernel ties the parent-death signal to the thread.
  *
- * @throws Unsupported when programs may not be executed in `directory`.
+ * @throws Unsupported with code `runtime.noexec` when programs may not be executed in `directory`, Unavailable when it cannot be written to.
  */
 export async function spawnProgram(program: Program, options: SpawnProgramOptions): Promise<SpawnedProgram> {
   const { directory, stdio = ['ignore', 'ignore', 'ignore'], descriptors = [] } = options;
@@ -57,7 +58,14 @@ export async function spawnProgram(program: Program, options: SpawnProgramOption
     machineOf(process.arch),
   );
   const path = join(directory, `program-${randomBytes(6).toString('hex')}`);
-  writeFileSync(path, image, { mode: 0o700, flag: 'wx' });
+  try {
+    writeFileSync(path, image, { mode: 0o700, flag: 'wx' });
+  } catch (error) {
+    throw new InterlinkError('Unavailable', `${directory} cannot hold a program: ${messageOf(error)}`, {
+      code: 'runtime.directory',
+      cause: error,
+    });
+  }
   try {
     const child = spawn(path, [], {
       argv0: 'interlink-container',
