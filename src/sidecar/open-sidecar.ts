@@ -43,7 +43,9 @@ export interface OpenedSidecar extends AsyncDisposable {
 const HANDED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'SLURM_CONF'];
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const MS = 1_000;
+/** Time between two looks for what may be removed. */
 const SWEEP_MS = 10_000;
+const MIN_SWEEP_MS = 200;
 
 /**
  * Opens the state directory, takes up the pods in it and begins to work; resolves when every call may be made.
@@ -101,7 +103,7 @@ function engineOptions(name: string, version: string, config: SidecarConfig): En
     retentionMs: config.retentionSeconds * MS,
     tombstoneMs: config.tombstoneSeconds * MS,
     heartbeatMs: config.heartbeatSeconds * MS,
-    sweepMs: SWEEP_MS,
+    sweepMs: Math.min(SWEEP_MS, Math.max(MIN_SWEEP_MS, (config.retentionSeconds * MS) / 2)),
     orphans: { cancel: orphans.action === 'cancel', graceMs: orphans.graceSeconds * MS },
     runtime: defined(runtime),
     ...(scratch === undefined ? {} : { scratch }),

@@ -25,6 +25,7 @@ import type {
 import type { Pod } from '../../kube/types.ts';
 import type { ChannelHost } from '../channel-server.ts';
 import { admitBundle } from './admit-bundle.ts';
+import { awaitJobId } from './await-job-id.ts';
 import type { BatchSystem } from './batch-system.ts';
 import { contentHash } from './content-hash.ts';
 import type { EngineOptions } from './engine-options.ts';
@@ -97,10 +98,11 @@ export class BatchEngine implements Sidecar, ChannelHost {
     this.#hub = new WatchHub({ clock, heartbeatMs: options.heartbeatMs, snapshot: () => this.#statuses() });
     const publish = (item: PodStatus): void => this.#hub.publish({ type: 'STATUS', item });
     this.#table = new JobTable({ ...deps, publish, signal });
+    const onSubmitted = (): void => this.#poller.notice();
     const onFailure = (error: unknown): void => this.#failed.reject(error);
     const forget = (job: PodJob): Promise<void> => this.#table.forget(job);
     this.#submitter = new Submitter(
-      { system, files, clock, logger, failpoint, signal, pollSoon, forget, onFailure },
+      { system, files, clock, logger, failpoint, signal, pollSoon, onSubmitted, forget, onFailure },
       options.submitConcurrency,
     );
     const find = (uid: string): PodJob | undefined => this.#table.find(uid);
@@ -134,7 +136,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
     await channel?.listen(this);
     for (const job of this.#table.all()) {
       const { state, stop } = job.record;
-      if (state === 'submitting') job.unknownSinceMs = clock.monotonicMs();
+      if (state === 'submitting') job.doubtSubmission('the sidecar was restarted during the submission');
       if (state === 'accepted') this.#submitter.enqueue(job);
       if (!stop || job.record.gone) continue;
       // The crash may have come between the journal and the file.
@@ -187,21 +189,13 @@ export class BatchEngine implements Sidecar, ChannelHost {
         { code: 'sidecar.changed' },
       );
     const job = known ?? (await this.#accept(ref, bundle, hash));
-    const waiting = new AbortController();
-    const expired = this.#deps.clock
-      .sleep(this.#options.createWaitMs, { signal: AbortSignal.any([signal, waiting.signal, this.#stop.signal]) })
-      .then(() => {
-        throw new InterlinkError(
-          'Unavailable',
-          `pod ${ref.namespace}/${ref.name} is taken and its job id is not known yet; ask again`,
-          { code: 'sidecar.submitting' },
-        );
-      });
-    try {
-      return { uid, jobId: await Promise.race([job.submitted.promise, expired]) };
-    } finally {
-      waiting.abort();
-    }
+    const jobId = await awaitJobId(
+      job,
+      this.#options.createWaitMs,
+      this.#deps.clock,
+      AbortSignal.any([signal, this.#stop.signal]),
+    );
+    return { uid, jobId };
   }
 
   async delete(pod: Pod, { signal }: CallOptions): Promise<void> {

@@ -139,7 +139,7 @@ export class Judge {
     const { logger, clock } = this.#deps;
     logger.info('job found in the queue', { podUid: job.uid, jobId: first.jobId });
     await job.insist({ state: 'submitted', jobId: first.jobId, submittedMs: clock.nowMs() });
-    job.unknownSinceMs = undefined;
+    job.endDoubt();
     job.submitted.resolve(first.jobId);
     await this.#seen(job, first);
     await this.#removeDuplicates(job, candidates);
@@ -164,7 +164,7 @@ export class Judge {
   async #lookUp(missing: readonly PodJob[], startedMs: number): Promise<void> {
     const { system, signal, logger } = this.#deps;
     const settled = missing.filter(
-      (job) => job.known || startedMs - (job.unknownSinceMs ?? startedMs) >= this.#options.settleMs,
+      (job) => job.known || startedMs - (job.doubtSinceMs ?? startedMs) >= this.#options.settleMs,
     );
     const doubtful = settled.filter((job) => !job.over);
     let rows: readonly BatchJob[] = [];
@@ -230,13 +230,13 @@ export class Judge {
     if (await files.isClaimed(job.uid)) {
       logger.warn('job ran and nobody knows its id', { podUid: job.uid });
       await job.insist({ state: 'submitted', jobId: 'unknown' });
-      job.unknownSinceMs = undefined;
+      job.endDoubt();
       job.submitted.resolve('unknown');
       return;
     }
     logger.info('submission left no job and is repeated', { podUid: job.uid });
     await job.insist({ state: 'accepted' });
-    job.unknownSinceMs = undefined;
+    job.endDoubt();
     submitter.enqueue(job);
   }
 

@@ -36,14 +36,13 @@ export class PodJob {
   #events: readonly PodEvent[] = [];
   #lastSeq = 0;
   #published = '';
+  #doubt: { readonly evidence: string; readonly sinceMs: number } | undefined;
   #ending: Promise<void> | undefined;
   /** Records are taken up one after the other, whichever way they come. */
   #queue: Promise<void> = Promise.resolve();
 
   /** What the batch system said last. */
   batch: BatchJob | undefined;
-  /** Monotonic time since which the outcome of the submission is unknown. */
-  unknownSinceMs: number | undefined;
   /** Monotonic time since which good polls do not show the job. */
   missingSinceMs: number | undefined;
   /** Monotonic time at which the batch system first showed the end of a job whose runner has not told it. */
@@ -82,6 +81,27 @@ export class PodJob {
   /** Whether the runner is known to have begun or the batch system to have started it. */
   get started(): boolean {
     return this.#runner !== undefined || this.batch?.phase === 'running';
+  }
+
+  /** Why nobody knows whether the job was submitted; undefined when that is known or under way. */
+  get doubt(): string | undefined {
+    return this.#doubt?.evidence;
+  }
+
+  /** Monotonic time since which {@link doubt} is there. */
+  get doubtSinceMs(): number | undefined {
+    return this.#doubt?.sinceMs;
+  }
+
+  /** The outcome of a submission is unknown. */
+  doubtSubmission(evidence: string): void {
+    this.#doubt = { evidence, sinceMs: this.#deps.clock.monotonicMs() };
+    this.announce();
+  }
+
+  /** The doubt has been resolved, one way or the other. */
+  endDoubt(): void {
+    this.#doubt = undefined;
   }
 
   /** The job as the batch system needs it; undefined while it has no id. */

@@ -35,6 +35,10 @@ export class Poller {
   #nextMs = 0;
   #lastMs = Number.NEGATIVE_INFINITY;
   #failing = false;
+  #idle = false;
+  #polling = false;
+  /** Whether somebody asked for an early question while one was under way, whose answer may be too old for them. */
+  #again = false;
   /** Once at start the queue is asked even without jobs: it may hold some that nobody remembers. */
   #first = true;
 
@@ -47,10 +51,17 @@ export class Poller {
 
   /** Brings the next question forward, unless the batch system does not answer anyway. */
   soon(): void {
-    if (!this.#failing) {
+    if (this.#polling) this.#again = true;
+    else if (!this.#failing) {
       const earliest = this.#lastMs + this.#options.soonMs;
       this.#nextMs = Math.min(this.#nextMs, Math.max(earliest, this.#deps.clock.monotonicMs()));
     }
+    this.#wakeUp.wake();
+  }
+
+  /** Tells that there is a job now. After a time without any the first question comes when the scheduler has had a moment to look at it. */
+  notice(): void {
+    if (this.#idle) this.#nextMs = Math.max(this.#nextMs, this.#deps.clock.monotonicMs() + this.#options.soonMs);
     this.#wakeUp.wake();
   }
 
@@ -58,16 +69,28 @@ export class Poller {
     const { clock } = this.#deps;
     for (;;) {
       signal.throwIfAborted();
+      this.#idle = !this.#first && !this.#hasQuestions();
       const waitMs = this.#nextMs - clock.monotonicMs();
-      if (!this.#first && !this.#hasQuestions()) await this.#wakeUp.wait(IDLE_MS, signal);
+      if (this.#idle) await this.#wakeUp.wait(IDLE_MS, signal);
       else if (waitMs > 0) await this.#wakeUp.wait(waitMs, signal);
-      else await this.#poll(signal);
+      else await this.#pollOnce(signal);
     }
   }
 
   #hasQuestions(): boolean {
     for (const job of this.#deps.jobs()) if (isOpen(job)) return true;
     return false;
+  }
+
+  async #pollOnce(signal: AbortSignal): Promise<void> {
+    this.#polling = true;
+    this.#again = false;
+    try {
+      await this.#poll(signal);
+    } finally {
+      this.#polling = false;
+    }
+    if (this.#again) this.soon();
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
@@ -100,5 +123,5 @@ export class Poller {
 
 /** Whether the batch system has something to tell about the job. */
 function isOpen(job: PodJob): boolean {
-  return (job.known !== undefined && !job.record.gone) || job.unknownSinceMs !== undefined;
+  return (job.known !== undefined && !job.record.gone) || job.doubt !== undefined;
 }

@@ -15,6 +15,8 @@ export interface SubmitterDeps {
   readonly signal: AbortSignal;
   /** Lets the queue be asked soon, because something cannot wait for the interval. */
   readonly pollSoon: () => void;
+  /** Called when a job has its id, so that it is asked about. */
+  readonly onSubmitted: () => void;
   /** Forgets a pod that the batch system refused: its record, its directory, its place in the table. */
   readonly forget: (job: PodJob) => Promise<void>;
   /** Receives what no caller could be told. */
@@ -87,7 +89,7 @@ export class Submitter {
         ...fields,
         evidence: outcome.evidence,
       });
-      job.unknownSinceMs = clock.monotonicMs();
+      job.doubtSubmission(outcome.evidence);
       this.#deps.pollSoon();
       return;
     }
@@ -95,6 +97,7 @@ export class Submitter {
     await failpoint('id-written');
     logger.info('job submitted', { ...fields, jobId: outcome.jobId });
     job.submitted.resolve(outcome.jobId);
+    this.#deps.onSubmitted();
     if (job.record.stop) this.#deps.pollSoon();
   }
 

@@ -33,12 +33,12 @@ export function parseJobRow(row: SlurmRow): BatchJob {
   };
   if (state.phase === 'pending') return { ...known, waiting: waitingOf(row, word) };
   if (state.phase === 'running') return known;
-  const neverRan = NOTHING.has(row.startTime) || row.startTime === row.endTime;
+  const hadNode = !NOTHING.has(row.nodeName);
   return {
     ...known,
-    neverRan: NOTHING.has(row.startTime),
-    // Slurm lists a submission that it refused as a job that failed in the moment it came.
-    refused: neverRan && word === 'FAILED',
+    neverRan: NOTHING.has(row.startTime) || !hadNode,
+    // Slurm lists a submission that it refused as a job that failed in the moment it came, without a node.
+    refused: word === 'FAILED' && !hadNode,
     end: endOf(row, word, by),
   };
 }
