@@ -83,10 +83,13 @@ function waitingOf(
   { waiting }: ContainerState,
   facts: ContainerStatusFacts,
 ): { reason: string; message?: string } {
-  const said = waiting?.reason
-    ? { reason: waiting.reason, ...(waiting.message ? { message: waiting.message } : {}) }
-    : undefined;
   const reason = (pod.spec?.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating';
+  // Of these two the pod decides which one it is, for all its containers.
+  const isDefault = waiting?.reason === 'PodInitializing' || waiting?.reason === 'ContainerCreating';
+  const said =
+    waiting?.reason && !isDefault
+      ? { reason: waiting.reason, ...(waiting.message ? { message: waiting.message } : {}) }
+      : undefined;
   return facts.waiting(container, said) ?? said ?? { reason };
 }
 

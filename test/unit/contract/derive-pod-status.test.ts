@@ -147,6 +147,15 @@ describe('derivePodStatus', () => {
     expect(status.containerStatuses?.[0]?.state).toEqual({ waiting });
   });
 
+  it('has one word for all containers that have not begun', () => {
+    const pod = podOf({ initContainers: [{ name: 'i' }] });
+    const waiting = { waiting: { reason: 'ContainerCreating' } };
+    const site = siteOf('Ready', [waiting], { initContainers: [{ name: 'i', state: waiting } as ContainerStatus] });
+    const status = derivePodStatus(pod, site, facts);
+    expect(status.initContainerStatuses?.[0]?.state).toEqual({ waiting: { reason: 'PodInitializing' } });
+    expect(status.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: 'PodInitializing' } });
+  });
+
   it('completes what an older peer leaves out', () => {
     const site = siteOf('Ready', [{ running: { startedAt: '0001-01-01T00:00:00Z' } }, ended(0)]);
     const pod = podOf({
