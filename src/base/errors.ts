@@ -79,6 +79,11 @@ export function kindOf(error: unknown): ErrorKind {
   return error instanceof Error && error.name === 'InterlinkError' ? (error as InterlinkError).kind : 'Internal';
 }
 
+/** The `code` of one of our errors; `internal` for any other thrown value. */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && error.name === 'InterlinkError' ? (error as InterlinkError).code : 'internal';
+}
+
 /** Whether a retry of the same request may help; unknown errors count as retriable, as losing work is worse. */
 export function isRetriable(error: unknown): boolean {
   return ERROR_KINDS[kindOf(error)].retriable;

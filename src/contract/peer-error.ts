@@ -9,6 +9,9 @@ const KIND_OF_STATUS: Readonly<Record<number, ErrorKind>> = {
   500: 'Unavailable',
 };
 
+/** Kinds that end a pod. A page of HTML or an empty body does not come from a sidecar, so it must not mean one of these. */
+const FINAL: ReadonlySet<ErrorKind> = new Set(['Invalid', 'TooLarge', 'Conflict']);
+
 const MAX_QUOTE = 300;
 
 /** What the existing API server writes around the text of a plugin. */
@@ -43,7 +46,10 @@ export function peerError(answer: PeerAnswer): InterlinkError {
     );
   if (status === 403)
     return failure('Forbidden', `${what}: the token does not give access (403)${detailOf(authenticate) || said}`);
-  return failure(kindOfStatus(status), `${what} answered ${status}${said}`);
+  const kind = kindOfStatus(status);
+  if (FINAL.has(kind) && (said === '' || isHtml(answer.body, answer.contentType)))
+    return failure('Unavailable', `${what} answered ${status}${said}; is something else between here and the sidecar?`);
+  return failure(kind, `${what} answered ${status}${said}`);
 }
 
 /** The kind that a bare HTTP status means. */
@@ -56,12 +62,16 @@ export function kindOfStatus(status: number): ErrorKind {
 
 /** `: "…"` with the beginning of a text, made printable; a page of HTML is reduced to its words. */
 export function quote(body: string, contentType = ''): string {
-  const html = /html/i.test(contentType) || /^\s*<(!doctype|html)/i.test(body);
+  const html = isHtml(body, contentType);
   const text = unescapeHtml(html ? body.replace(/<[^>]*>/g, ' ') : body.replace(LEGACY_FRAME, ''))
     .replace(/\p{C}+|\s+/gu, ' ')
     .trim();
   if (text === '') return html ? ': a page of HTML' : '';
   return `: ${text.length > MAX_QUOTE ? `${text.slice(0, MAX_QUOTE)}…` : text}`;
+}
+
+function isHtml(body: string, contentType: string): boolean {
+  return /html/i.test(contentType) || /^\s*<(!doctype|html)/i.test(body);
 }
 
 function ownError(body: string): InterlinkError | undefined {

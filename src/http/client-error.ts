@@ -1,4 +1,4 @@
-import { InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
+import { codeOf, InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
 
 /** What each code of undici, the sockets and TLS means to the person who reads the message. */
 const TIMEOUTS: Readonly<Record<string, string>> = {
@@ -34,7 +34,7 @@ const NOT_SENT = new Set(['ECONNREFUSED', 'ENOENT', 'EACCES', 'ENOTFOUND', 'EAI_
  * seen the request, or `http.client.broken` when it may have. Errors that are ours already stay as they are.
  */
 export function describeClientError(error: unknown, where: string, connectTimeoutMs?: number): Error {
-  if (error instanceof InterlinkError) return error;
+  if (error instanceof Error && codeOf(error) !== 'internal') return error;
   const inner = rootOf(error);
   const code = systemCodeOf(inner) ?? '';
   const timeout = TIMEOUTS[code];

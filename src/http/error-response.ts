@@ -1,4 +1,4 @@
-import { ERROR_KINDS, InterlinkError, kindOf, publicMessageOf } from '../base/errors.ts';
+import { codeOf, ERROR_KINDS, type InterlinkError, kindOf, publicMessageOf } from '../base/errors.ts';
 import type { HttpRequest, HttpResponse } from './handler.ts';
 import { jsonResponse } from './json-response.ts';
 import { textResponse } from './text-response.ts';
@@ -20,10 +20,10 @@ const STATUS_OF_CODE: Readonly<Record<string, number>> = {
  */
 export function errorResponse(error: unknown, request: HttpRequest): HttpResponse {
   const kind = kindOf(error);
-  const code = error instanceof InterlinkError ? error.code : 'internal';
+  const code = codeOf(error);
   const status = STATUS_OF_CODE[code] ?? ERROR_KINDS[kind].httpStatus;
   const message = publicMessageOf(error);
-  const retryAfter = error instanceof InterlinkError ? error.details.retryAfterSeconds : undefined;
+  const retryAfter = code === 'internal' ? undefined : (error as InterlinkError).details.retryAfterSeconds;
   const headers = typeof retryAfter === 'number' ? { 'retry-after': String(Math.ceil(retryAfter)) } : {};
   if (!/\bapplication\/json\b/i.test(request.headers.accept ?? '')) return textResponse(message, { status, headers });
   return jsonResponse({ error: { kind, code, message } } satisfies ErrorBody, { status, headers });

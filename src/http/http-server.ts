@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { type Duplex, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../base/clock.ts';
-import { InterlinkError, isKind, kindOf, messageOf, systemCodeOf } from '../base/errors.ts';
+import { codeOf, InterlinkError, isKind, kindOf, messageOf, systemCodeOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Service } from '../base/service.ts';
 import { type Address, renderAddress } from './address.ts';
@@ -226,7 +226,7 @@ function listenTcp(server: Server, host: string, port: number): Promise<void> {
 
 function describeListenError(error: unknown, address: Address): unknown {
   const code = systemCodeOf(error);
-  if (code === undefined || error instanceof InterlinkError) return error;
+  if (code === undefined || codeOf(error) !== 'internal') return error;
   const reason =
     code === 'EADDRINUSE'
       ? 'is in use; stop the process that has it or choose another address'

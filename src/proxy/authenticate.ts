@@ -1,4 +1,4 @@
-import { InterlinkError } from '../base/errors.ts';
+import { codeOf, InterlinkError } from '../base/errors.ts';
 import type { HttpRequest } from '../http/handler.ts';
 import type { Principal, TokenVerifier } from '../oauth/token-verifier.ts';
 import type { ProxyConfig } from './config.ts';
@@ -9,17 +9,9 @@ export interface Admission {
   readonly rule: string;
 }
 
+const NOT_ADMITTED = 'proxy.access.group';
+
 type IssuerRule = ProxyConfig['issuers'][number];
-
-/** A refusal: whom it was, as far as that is known. */
-export class AccessError extends InterlinkError {
-  readonly principal: Principal | undefined;
-
-  constructor(kind: 'Forbidden' | 'Unauthenticated' | 'Invalid', code: string, message: string, principal?: Principal) {
-    super(kind, message, { code });
-    this.principal = principal;
-  }
-}
 
 /**
  * The caller of a request, by its bearer token.
@@ -35,20 +27,27 @@ export async function authenticate(
   const config = issuers.find(({ issuer }) => issuer === principal.issuer);
   const rule = config && admittingRule(config, principal);
   if (rule) return { principal, rule };
-  throw new AccessError(
+  throw new InterlinkError(
     'Forbidden',
-    'proxy.access.group',
     `the token of ${principal.subject} is good, but it is in no group that may call here (claim ${config?.groupsClaim})`,
-    principal,
+    { code: NOT_ADMITTED, details: { principal } },
   );
+}
+
+/** Who it was that {@link authenticate} knows but does not let in; undefined for its other errors. */
+export function refusedPrincipal(error: unknown): Principal | undefined {
+  if (codeOf(error) !== NOT_ADMITTED) return undefined;
+  return (error as InterlinkError).details.principal as Principal;
 }
 
 function bearerToken(request: HttpRequest): string {
   const [scheme = '', token, ...rest] = (request.headers.authorization ?? '').split(' ');
   if (scheme.toLowerCase() !== 'bearer')
-    throw new AccessError('Unauthenticated', 'proxy.access.missing', 'a bearer token is needed');
+    throw new InterlinkError('Unauthenticated', 'a bearer token is needed', { code: 'proxy.access.missing' });
   if (!token || rest.length > 0)
-    throw new AccessError('Invalid', 'proxy.access.malformed', 'the Authorization header is not "Bearer <token>"');
+    throw new InterlinkError('Invalid', 'the Authorization header is not "Bearer <token>"', {
+      code: 'proxy.access.malformed',
+    });
   return token;
 }
 

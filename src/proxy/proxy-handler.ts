@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { InterlinkError, messageOf } from '../base/errors.ts';
+import { codeOf, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { type ServedCall, serveSidecar } from '../contract/serve-sidecar.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
@@ -7,7 +7,7 @@ import type { ErrorRenderer, HttpHandler, HttpRequest, HttpResponse } from '../h
 import { jsonResponse } from '../http/json-response.ts';
 import type { Principal, TokenVerifier } from '../oauth/token-verifier.ts';
 import type { AuditLog } from './audit-log.ts';
-import { AccessError, type Admission, authenticate } from './authenticate.ts';
+import { type Admission, authenticate, refusedPrincipal } from './authenticate.ts';
 import type { ProxyConfig } from './config.ts';
 import { hardenRequest } from './harden-request.ts';
 import { IdentityLimits } from './identity-limits.ts';
@@ -94,9 +94,8 @@ export function createProxyHandler(
       admission = await admit(request);
     } catch (error) {
       const answer = deps.renderError(error, request);
-      const code = error instanceof InterlinkError ? error.code : 'internal';
-      const principal = error instanceof AccessError ? error.principal : undefined;
-      record(request, startedMs, 'deny', { status: answer.status, reason: messageOf(error), code }, principal);
+      const outcome = { status: answer.status, reason: messageOf(error), code: codeOf(error) };
+      record(request, startedMs, 'deny', outcome, refusedPrincipal(error));
       throw error;
     }
     const { principal, rule = 'no authentication' } = admission ?? {};
@@ -117,8 +116,7 @@ export function createProxyHandler(
     } catch (error) {
       leave();
       const answer = deps.renderError(error, request);
-      const code = error instanceof InterlinkError ? error.code : 'internal';
-      record(request, startedMs, 'allow', { status: answer.status, reason: rule, code }, principal);
+      record(request, startedMs, 'allow', { status: answer.status, reason: rule, code: codeOf(error) }, principal);
       throw error;
     }
   };
