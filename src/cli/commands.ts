@@ -54,6 +54,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./config-view.ts')).configView,
   },
   {
+    path: ['openapi'],
+    summary: 'print the REST contract of proxies and sidecars',
+    load: async () => (await import('./openapi.ts')).openapi,
+  },
+  {
     path: ['version'],
     summary: 'print version, commit and platform',
     load: async () => (await import('./version.ts')).version,

@@ -78,6 +78,17 @@ describe('the command line', () => {
   });
 });
 
+describe('openapi', () => {
+  it('prints the contract with the version of the program', async () => {
+    const { code, out } = await interlink(['openapi']);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({
+      openapi: '3.1.0',
+      info: { version: expect.not.stringMatching(/^0\.0\.0$/) },
+    });
+  });
+});
+
 describe('the configuration', () => {
   it('is refused with exit code 3 and every problem with file and line', async () => {
     const path = file('wrong.yaml', 'node:\n  name: 5\n  kubelt: {}\nprxy: {}\n');
