@@ -58,7 +58,13 @@ export function createVirtualNode(deps: VirtualNodeDeps): Service {
       );
       if (connection.insecureSkipTlsVerify)
         deps.logger.warn('the API server is not verified', { source: connection.source });
-      const internalIP = config.internalIP ?? (await ownAddress(connection.server, { clock, signal }));
+      let internalIP: string;
+      try {
+        internalIP = config.internalIP ?? (await ownAddress(connection.server, deps, signal));
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error;
+      }
       await using sidecar = deps.sidecar ?? createSiteSidecar(config.site, clock);
       await runNode(deps, connection, internalIP, sidecar, ready.resolve, signal);
     },
