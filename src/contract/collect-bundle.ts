@@ -1,4 +1,3 @@
-import { type InterlinkError, messageOf } from '../base/errors.ts';
 import type { ResourceList } from '../kube/container-resource.ts';
 import { resolveEnvironment } from '../kube/environment.ts';
 import { objectReferences } from '../kube/object-references.ts';
@@ -7,6 +6,7 @@ import { serviceEnvironment } from '../kube/service-environment.ts';
 import type { ConfigMap, Container, Pod, Secret } from '../kube/types.ts';
 import type { VolumeFiles } from '../kube/volume-files.ts';
 import { type BundleFault, bundleFaultError } from './bundle-fault.ts';
+import { errorSentence } from './error-sentence.ts';
 import type { ObjectSource } from './object-source.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import { volumeFiles } from './volume-files.ts';
@@ -127,17 +127,11 @@ class Faults {
 
   add(part: BundleFault['part'], name: string, error: unknown): void {
     this.#cause ??= error;
-    this.#faults.push({ part, name, message: sentenceOf(error) });
+    this.#faults.push({ part, name, message: errorSentence(error) });
   }
 
   throwIfAny(): void {
     const [first, ...others] = this.#faults;
     if (first) throw bundleFaultError([first, ...others], this.#cause);
   }
-}
-
-/** The API server's own sentence where an error carries one, as a kubelet would show it. */
-function sentenceOf(error: unknown): string {
-  const sentence = error instanceof Error && 'details' in error ? (error as InterlinkError).details.statusMessage : '';
-  return typeof sentence === 'string' && sentence !== '' ? sentence : messageOf(error);
 }

@@ -1,4 +1,4 @@
-import { InterlinkError } from '../base/errors.ts';
+import { InterlinkError, kindOf } from '../base/errors.ts';
 import type { PodObjects } from '../kube/pod-objects.ts';
 import type { ConfigMap, Pod, Secret, Volume, VolumeProjection } from '../kube/types.ts';
 import {
@@ -8,6 +8,7 @@ import {
   secretFiles,
   type VolumeFiles,
 } from '../kube/volume-files.ts';
+import { errorSentence } from './error-sentence.ts';
 import type { ObjectSource } from './object-source.ts';
 
 /**
@@ -42,8 +43,8 @@ export async function volumeFiles(
   }
   if (problems.length === 1) throw problems[0];
   if (problems.length > 1) {
-    const text = problems.map((problem) => (problem as Error).message).join(', ');
-    throw new InterlinkError('NotFound', `[${text}]`, { cause: problems[0] });
+    const text = problems.map(errorSentence).join(', ');
+    throw new InterlinkError(kindOf(problems[0]), `[${text}]`, { cause: problems[0] });
   }
   return files;
 }

@@ -43,6 +43,11 @@ const POLL_MISSING_MS = 5_000;
 const POLL_PRESENT_MS = 60_000;
 /** Many pods that need the same object at once ask for it once. */
 const FRESH_MS = 1_000;
+/**
+ * Refusals in a row that mean that watches are not allowed. A node's rights to what a pod refers to come a moment after the pod itself, so the first
+ * one says nothing.
+ */
+const MAX_FORBIDDEN = 3;
 
 /** Opens nothing until the first `acquire`; dispose it to stop all watches. */
 export function createObjectWatcher<T extends MirroredObject>(
@@ -157,6 +162,7 @@ class Entry<T extends MirroredObject> {
   /** Until it is stopped, or the server says that this is not allowed. */
   async watch(): Promise<'stopped' | 'forbidden'> {
     const forbidden = new AbortController();
+    let refusals = 0;
     const changed = (): void => this.#notify();
     const { logger } = this.#deps;
     // Trouble with the server is told by those who watch pods; here it would be told once per object.
@@ -172,7 +178,8 @@ class Entry<T extends MirroredObject> {
           updated: changed,
           deleted: changed,
           failed: (error) => {
-            if (isKind(error, 'Forbidden')) forbidden.abort();
+            refusals = isKind(error, 'Forbidden') ? refusals + 1 : 0;
+            if (refusals >= MAX_FORBIDDEN) forbidden.abort();
           },
         },
       },

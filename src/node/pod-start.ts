@@ -42,6 +42,14 @@ export type StartOutcome =
 const BACKOFF = { initialMs: 1_000, maxMs: 5 * 60_000 };
 /** What a pod waits for often comes without anybody telling, as where watches are not allowed. */
 const MAX_FAULT_MS = 2 * 60_000;
+/**
+ * The API server learns a moment after the binding that a node may read what its new pod refers to (node authorizer); until then it says
+ * forbidden, which is not worth an event.
+ */
+const RIGHTS_MS = 3_000;
+const RIGHTS_RETRY_MS = 100;
+
+const NOTHING_TO_SAY = { kind: 'waits', waiting: () => undefined, events: [] } as const;
 
 /** Hands one pod over: collects what it needs, then creates it at the site, one attempt per call, with growing pauses. */
 export class PodStart implements Disposable {
@@ -54,6 +62,7 @@ export class PodStart implements Disposable {
   /** Kept between attempts: a second one would have other tokens, and the site would take it for another content. */
   #bundle: PodBundle | undefined;
   #mayBeKnown = false;
+  #firstAttemptMs: number | undefined;
 
   constructor(deps: PodStartDeps, seenAt: string, changed: () => void) {
     this.#deps = deps;
@@ -71,7 +80,8 @@ export class PodStart implements Disposable {
 
   /** @throws `signal.reason` on abort; the site may have taken the pod even so */
   async attempt(pod: Pod, signal: AbortSignal): Promise<StartOutcome> {
-    const { sidecar, creates } = this.#deps;
+    const { sidecar, creates, clock } = this.#deps;
+    this.#firstAttemptMs ??= clock.monotonicMs();
     try {
       this.#bundle ??= await this.#collect(pod, signal);
     } catch (error) {
@@ -106,13 +116,16 @@ export class PodStart implements Disposable {
   }
 
   #incomplete(pod: Pod, error: unknown): StartOutcome {
+    const cause = messageOf(error);
     const faults = bundleFaultsOf(error);
+    const isNew = this.#deps.clock.monotonicMs() - (this.#firstAttemptMs ?? 0) < RIGHTS_MS;
+    if (isNew && isKind(error, 'Forbidden')) return { ...NOTHING_TO_SAY, retryMs: RIGHTS_RETRY_MS, cause };
     const retryMs = this.#faultBackoff.next();
-    if (!faults) return { kind: 'waits', retryMs, waiting: () => undefined, events: [], cause: messageOf(error) };
+    if (!faults) return { ...NOTHING_TO_SAY, retryMs, cause };
     return {
       kind: 'waits',
       retryMs,
-      cause: messageOf(error),
+      cause,
       waiting: waitingFor(faults),
       events: faults.map((fault) => eventOf(pod, fault)),
     };

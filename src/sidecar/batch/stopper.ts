@@ -1,4 +1,4 @@
-import { type Clock, rfc3339 } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { StopRequest } from '../../contract/job-directory.ts';
@@ -144,7 +144,8 @@ interface StopSteps {
 export function stopRequest(stop: StopWish): StopRequest {
   return {
     gracePeriodSeconds: stop.gracePeriodSeconds,
-    requestedAt: rfc3339(stop.requestedMs),
+    // With milliseconds: the grace period counts from here.
+    requestedAt: new Date(stop.requestedMs).toISOString(),
     reason: 'Deleted',
   };
 }
