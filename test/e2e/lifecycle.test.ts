@@ -15,9 +15,14 @@ describeOn(EVERYTHING, 'the way of a pod through the real parts', () => {
   afterAll(() => stack?.[Symbol.asyncDispose]());
 
   test('the node is Ready with the CPUs, memory and GPUs of the cluster', async () => {
-    const node = await kubectlJson<{
-      status: { capacity: Record<string, string>; conditions: { type: string; status: string }[] };
-    }>(['get', 'node', stack.nodeName]);
+    const nodeOf = () =>
+      kubectlJson<{
+        status: { capacity: Record<string, string>; conditions: { type: string; status: string }[] };
+      }>(['get', 'node', stack.nodeName]);
+    const node = await until('the site has told its size', async () => {
+      const seen = await nodeOf();
+      return seen.status.capacity.cpu !== undefined && seen;
+    });
     expect(node.status.capacity.cpu).toBe('256');
     expect(node.status.capacity['nvidia.com/gpu']).toBe('8');
     const memory = node.status.capacity.memory ?? '';
@@ -44,24 +49,25 @@ describeOn(EVERYTHING, 'the way of a pod through the real parts', () => {
 
   test('a job that Slurm lets wait shows the reason, then runs, then succeeds', async () => {
     using watch = watchPods(stack.namespace);
-    const blockers = [0, 1, 2, 3].map((i) =>
-      podFor(stack, `blocker-${i}`, 'sleep 6', {
-        containers: [shell('c', 'sleep 6', { resources: { requests: { cpu: '40' } } })],
-      }),
-    );
-    await apply(stack.namespace, ...blockers);
-    for (const pod of blockers) await untilPhase(stack, pod.metadata?.name ?? '', 'Running');
+    const large = { resources: { requests: { cpu: '40' } } };
+    // One fills a node of 64 CPUs, so a fifth has to wait, although the virtual node as a whole has CPUs left.
+    const names = [0, 1, 2, 3].map((i) => `blocker-${i}`);
     await apply(
       stack.namespace,
-      podFor(stack, 'waits', 'true', {
-        containers: [shell('c', 'sleep 1', { resources: { requests: { cpu: '40' } } })],
-      }),
+      ...names.map((name) => podFor(stack, name, '', { containers: [shell('c', 'sleep 600', large)] })),
     );
-    await until('the reason of Slurm is shown', async () => {
-      const pod = await podOf(stack.namespace, 'waits');
-      const waiting = pod && (stateOf(pod, 'c').waiting as { reason?: string } | undefined);
-      return pod?.status?.phase === 'Pending' && (waiting?.reason === 'Resources' || waiting?.reason === 'Priority');
-    });
+    for (const name of names) await untilPhase(stack, name, 'Running');
+    await apply(stack.namespace, podFor(stack, 'waits', '', { containers: [shell('c', 'sleep 1', large)] }));
+    await until(
+      'the reason of Slurm is shown',
+      async () => {
+        const pod = await podOf(stack.namespace, 'waits');
+        const waiting = pod && (stateOf(pod, 'c').waiting as { reason?: string } | undefined);
+        return pod?.status?.phase === 'Pending' && (waiting?.reason === 'Resources' || waiting?.reason === 'Priority');
+      },
+      { evidence: () => podOf(stack.namespace, 'waits') },
+    );
+    await kubectl(['-n', stack.namespace, 'delete', 'pod', '--wait=false', ...names]);
     await untilPhase(stack, 'waits', 'Succeeded');
     const phases = watch.seen.filter(({ pod }) => pod.metadata?.name === 'waits').map(({ pod }) => pod.status?.phase);
     expect(phases.filter((phase, i) => phase !== phases[i - 1])).toEqual(['Pending', 'Running', 'Succeeded']);

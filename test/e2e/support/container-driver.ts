@@ -1,0 +1,109 @@
+/**
+ * Runs containers as whoever starts this program: a `DriverRequest` as JSON on standard input, one `DriverResult` per line as they end, in order.
+ * `@` at the start of a mount's source stands for the directory of this run.
+ */
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { json, text } from 'node:stream/consumers';
+import { systemClock } from '../../../src/base/clock.ts';
+import { localCommandRunner } from '../../../src/base/command.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
+import type { RuntimeSettings } from '../../../src/contract/job-directory.ts';
+import { createApptainerRuntime } from '../../../src/runner/apptainer-runtime.ts';
+import type { ContainerPlan } from '../../../src/runner/container-runtime.ts';
+
+export interface DriverFile {
+  readonly path: string;
+  /** A directory when absent. */
+  readonly content?: string;
+  readonly mode: number;
+  readonly gid?: number;
+}
+
+export interface DriverContainer {
+  readonly plan: Partial<ContainerPlan>;
+  readonly image: string;
+  readonly pullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
+  /** Is started without waiting for the end of the one before. */
+  readonly together?: boolean;
+  readonly signals?: readonly { readonly afterMs: number; readonly signal: NodeJS.Signals }[];
+}
+
+export interface DriverRequest {
+  readonly settings: Omit<RuntimeSettings, 'name'>;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly files: readonly DriverFile[];
+  readonly containers: readonly DriverContainer[];
+  /** Starts the containers, prints `ready` and leaves them running. */
+  readonly hold?: boolean;
+}
+
+export interface DriverResult {
+  readonly exitCode?: number;
+  readonly signal?: number;
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly startMs: number;
+  readonly code?: string;
+  readonly message?: string;
+}
+
+const request = (await json(process.stdin)) as DriverRequest;
+const directory = await mkdtemp(join(tmpdir(), 'interlink-driver-'));
+for (const { path, content, mode, gid } of request.files) {
+  const at = join(directory, path);
+  await mkdir(dirname(at), { recursive: true });
+  if (content === undefined) await mkdir(at, { recursive: true });
+  else await writeFile(at, content);
+  if (gid !== undefined && process.getuid?.() === 0) await chown(at, -1, gid);
+  await chmod(at, mode);
+}
+const runtime = createApptainerRuntime(
+  {
+    directory: join(directory, 'runtime'),
+    clock: systemClock,
+    logger: silentLogger,
+    commands: localCommandRunner,
+    ...(request.environment && { environment: request.environment }),
+  },
+  { ...request.settings, imageCache: join(directory, 'images'), name: 'apptainer' },
+);
+const signal = new AbortController().signal;
+await runtime.probe(signal);
+
+async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: DriverContainer): Promise<DriverResult> {
+  const begun = performance.now();
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  try {
+    const resolved = await runtime.resolveImage(image, pullPolicy, signal);
+    const mounts = (plan.mounts ?? []).map((mount) => ({ ...mount, source: mount.source.replace(/^@/, directory) }));
+    const whole = { name: 'c', attempt: 0, env: [], security: {}, hostname: 'pod', tty: false, ...plan, mounts };
+    const container = await runtime.start(whole, resolved, { stdout, stderr });
+    const startMs = performance.now() - begun;
+    if (request.hold) return { startMs };
+    for (const { afterMs, signal: name } of signals) setTimeout(() => container.kill(name), afterMs);
+    const [out, err, { exitCode, signal: number }] = await Promise.all([text(stdout), text(stderr), container.exited]);
+    return { exitCode, ...(number && { signal: number }), stdout: out, stderr: err, startMs };
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    return { message, startMs: performance.now() - begun, ...(code && { code }) };
+  }
+}
+
+const running: Promise<DriverResult>[] = [];
+for (const container of request.containers) {
+  const result = run(container);
+  running.push(result);
+  if (!container.together) await result;
+}
+const results = await Promise.all(running);
+if (request.hold) {
+  console.log('ready');
+  await new Promise(() => setInterval(() => {}, 60_000));
+}
+for (const result of results) console.log(JSON.stringify(result));
+await runtime.removeTrees?.(request.files.map(({ path }) => join(directory, path)));
+await runtime.close?.();
+await rm(directory, { recursive: true });
