@@ -7,6 +7,7 @@ import { type buildConnector, Pool } from 'undici';
 import { InterlinkError } from '../base/errors.ts';
 import { type Address, renderAddress } from './address.ts';
 import { describeClientError } from './client-error.ts';
+import { dispatchWhole, type WholeAnswer } from './dispatch-whole.ts';
 
 /** How a server proves who it is and we to it. Files are read for each new connection, so that replaced ones count at once. */
 export interface ClientTls {
@@ -37,11 +38,13 @@ export interface ClientRequest {
   readonly headersTimeoutMs?: number;
   /** Between two chunks of the answer; 0 waits for ever. 60 s unless given. */
   readonly idleTimeoutMs?: number;
-  /** The answer is read for an unknown time: it uses a connection of its own. */
+  /** The answer is passed on as it comes and may last: it uses a connection of its own. Otherwise it is collected before the call resolves. */
   readonly stream?: boolean;
+  /** Most bytes of an answer that is collected; 64 MiB unless given. */
+  readonly maxBytes?: number;
 }
 
-/** An answer, whatever its status. Its body must be read to the end, or given up by `discard`. */
+/** An answer, whatever its status. The body of a stream must be read to the end, or given up by `discard`. */
 export interface ClientResponse {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
@@ -61,6 +64,8 @@ export interface HttpClient extends AsyncDisposable {
   request(request: ClientRequest): Promise<ClientResponse>;
 }
 
+const MAX_BYTES = 64 * 1024 * 1024;
+
 /** A client with connections kept alive; nothing is opened before the first request. */
 export function createHttpClient(options: HttpClientOptions): HttpClient {
   const { address, connectTimeoutMs = 10_000, maxConnections = 64 } = options;
@@ -73,28 +78,22 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   return {
     address,
     async request(request) {
-      const { method, path, headers, body, signal, headersTimeoutMs = 60_000, idleTimeoutMs = 60_000 } = request;
+      const { signal, maxBytes = MAX_BYTES } = request;
       signal.throwIfAborted();
       try {
-        const answer = await (request.stream ? streams : calls).request({
-          method: method as 'GET',
-          path,
-          ...(headers ? { headers } : {}),
-          ...(body === undefined ? {} : { body }),
-          signal,
-          headersTimeout: headersTimeoutMs,
-          bodyTimeout: idleTimeoutMs,
-          // undici closes the connection after a GET with a body otherwise.
-          reset: false,
-        });
-        const encoding = answer.headers['content-encoding'];
-        if (encoding !== undefined && encoding !== 'identity') {
-          answer.body.destroy();
-          throw new InterlinkError('Unavailable', `${where}: answered with content-encoding ${encoding} unasked`, {
-            code: 'http.client.encoding',
-          });
+        if (!request.stream) {
+          const answer = await dispatchWhole(calls, dispatchOptions(request), { signal, maxBytes, where });
+          refuseEncoding(answer.headers, where);
+          return collected(answer, where);
         }
-        return response(answer, where, signal);
+        const answer = await streams.request({ ...dispatchOptions(request), signal });
+        try {
+          refuseEncoding(answer.headers as IncomingHttpHeaders, where);
+        } catch (error) {
+          answer.body.destroy();
+          throw error;
+        }
+        return streamed(answer, where, signal);
       } catch (error) {
         signal.throwIfAborted();
         throw describeClientError(error, where, connectTimeoutMs);
@@ -106,9 +105,48 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   };
 }
 
-type Answer = Awaited<ReturnType<Pool['request']>>;
+function dispatchOptions(request: ClientRequest) {
+  const { method, path, headers, body, headersTimeoutMs = 60_000, idleTimeoutMs = 60_000 } = request;
+  return {
+    method: method as 'GET',
+    path,
+    ...(headers ? { headers } : {}),
+    ...(body === undefined ? {} : { body }),
+    headersTimeout: headersTimeoutMs,
+    bodyTimeout: idleTimeoutMs,
+    // undici closes the connection after a GET with a body otherwise.
+    reset: false,
+  };
+}
 
-function response(answer: Answer, where: string, signal: AbortSignal): ClientResponse {
+function refuseEncoding(headers: IncomingHttpHeaders, where: string): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding === 'identity') return;
+  throw new InterlinkError('Unavailable', `${where}: answered with content-encoding ${encoding} unasked`, {
+    code: 'http.client.encoding',
+  });
+}
+
+function collected({ status, headers, bytes }: WholeAnswer, where: string): ClientResponse {
+  return {
+    status,
+    headers,
+    body: {
+      async *[Symbol.asyncIterator]() {
+        if (bytes.length > 0) yield bytes;
+      },
+    },
+    async bytes(maxBytes) {
+      if (bytes.length > maxBytes) throw tooLarge(where, maxBytes);
+      return bytes;
+    },
+    async discard() {},
+  };
+}
+
+type Streamed = Awaited<ReturnType<Pool['request']>>;
+
+function streamed(answer: Streamed, where: string, signal: AbortSignal): ClientResponse {
   const chunks = async function* (): AsyncGenerator<Uint8Array, void, void> {
     try {
       yield* answer.body as AsyncIterable<Uint8Array>;
@@ -126,10 +164,7 @@ function response(answer: Answer, where: string, signal: AbortSignal): ClientRes
       let size = 0;
       for await (const chunk of chunks()) {
         size += chunk.length;
-        if (size > maxBytes)
-          throw new InterlinkError('Unavailable', `${where}: the answer is larger than ${maxBytes} bytes`, {
-            code: 'http.client.size',
-          });
+        if (size > maxBytes) throw tooLarge(where, maxBytes);
         parts.push(chunk);
       }
       return Buffer.concat(parts);
@@ -142,6 +177,12 @@ function response(answer: Answer, where: string, signal: AbortSignal): ClientRes
       }
     },
   };
+}
+
+function tooLarge(where: string, maxBytes: number): InterlinkError {
+  return new InterlinkError('Unavailable', `${where}: the answer is larger than ${maxBytes} bytes`, {
+    code: 'http.client.size',
+  });
 }
 
 function connector({ address, tls = {}, connectTimeoutMs = 10_000 }: HttpClientOptions): buildConnector.connector {

@@ -1,4 +1,10 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { type Duplex, Readable } from 'node:stream';
@@ -10,8 +16,10 @@ import type { Service } from '../base/service.ts';
 import { type Address, renderAddress } from './address.ts';
 import { errorResponse } from './error-response.ts';
 import type { ErrorRenderer, HttpHandler, HttpResponse } from './handler.ts';
+import { isStreamBody } from './is-stream-body.ts';
 import { listenUnix } from './listen-unix.ts';
 import { ServerRequest } from './server-request.ts';
+import { startStream } from './start-stream.ts';
 import type { TlsMaterial, TlsSource } from './tls-source.ts';
 
 export interface HttpServerOptions {
@@ -96,7 +104,7 @@ export function createHttpServer(options: HttpServerOptions, deps: HttpServerDep
           logger.error('request failed', { method: request.method, path: request.path, err: error });
         result = renderError(error, request);
       }
-      if (isStream(result.body)) {
+      if (isStreamBody(result.body)) {
         streams.add(request);
         calls.delete(request);
       }
@@ -241,47 +249,23 @@ function describeListenError(error: unknown, address: Address): unknown {
 
 async function send(result: HttpResponse, response: ServerResponse): Promise<void> {
   const { body } = result;
-  const stream = isStream(body) ? start(body) : undefined;
+  const stream = isStreamBody(body) ? startStream(body) : undefined;
   if (response.destroyed) {
     await stream?.return?.();
     return;
   }
-  response.setHeader('x-content-type-options', 'nosniff');
-  response.setHeader('cache-control', 'no-store');
-  for (const [name, value] of Object.entries(result.headers ?? {})) response.setHeader(name, value);
-  response.statusCode = result.status;
+  const headers = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', ...result.headers };
   if (stream) {
+    response.writeHead(result.status, headers as OutgoingHttpHeaders);
     response.flushHeaders();
     const chunks = Readable.from({ [Symbol.asyncIterator]: () => stream }, { highWaterMark: 1 });
     await pipeline(chunks, response);
     return;
   }
   const whole = body as string | Uint8Array | undefined;
-  response.setHeader('content-length', whole === undefined ? 0 : Buffer.byteLength(whole));
+  const length = whole === undefined ? 0 : Buffer.byteLength(whole);
+  response.writeHead(result.status, { ...headers, 'content-length': length } as OutgoingHttpHeaders);
   response.end(whole);
-}
-
-/** The iterator of a stream with its first step begun: a generator that has never run would not clean up after itself. */
-function start(body: AsyncIterable<Uint8Array>): AsyncIterator<Uint8Array> {
-  const iterator = body[Symbol.asyncIterator]();
-  let first: Promise<IteratorResult<Uint8Array>> | undefined = iterator.next();
-  // Whoever asks for the step sees its failure.
-  first.catch(() => {});
-  return {
-    next() {
-      const step = first ?? iterator.next();
-      first = undefined;
-      return step;
-    },
-    async return() {
-      await iterator.return?.();
-      return { done: true, value: undefined };
-    },
-  };
-}
-
-function isStream(body: HttpResponse['body']): body is AsyncIterable<Uint8Array> {
-  return typeof body === 'object' && Symbol.asyncIterator in body;
 }
 
 function isClosedEarly(error: unknown): boolean {

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import { type ServedCall, serveSidecar } from '../contract/serve-sidecar.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
 import type { ErrorRenderer, HttpHandler, HttpRequest, HttpResponse } from '../http/handler.ts';
+import { isStreamBody } from '../http/is-stream-body.ts';
 import { jsonResponse } from '../http/json-response.ts';
 import type { Principal, TokenVerifier } from '../oauth/token-verifier.ts';
 import type { AuditLog } from './audit-log.ts';
@@ -110,7 +111,7 @@ export function createProxyHandler(
     try {
       const answer = await serve(request);
       record(request, startedMs, 'allow', { status: answer.status, reason: rule }, principal);
-      if (isStream(answer.body)) return { ...answer, body: counted(answer.body, leave) };
+      if (isStreamBody(answer.body)) return { ...answer, body: counted(answer.body, leave) };
       leave();
       return answer;
     } catch (error) {
@@ -129,10 +130,6 @@ function describeResource(config: Pick<ProxyConfig, 'issuers' | 'publicUrl'>): H
     bearer_methods_supported: ['header'],
     resource_name: 'interlink',
   });
-}
-
-function isStream(body: HttpResponse['body']): body is AsyncIterable<Uint8Array> {
-  return typeof body === 'object' && Symbol.asyncIterator in body;
 }
 
 /** The stream, which is left when it ends in whatever way. */

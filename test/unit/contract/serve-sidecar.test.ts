@@ -151,7 +151,7 @@ describe('a served sidecar', () => {
         throw new InterlinkError('Unavailable', 'the disk is gone');
       })();
     const body = JSON.stringify({ Namespace: 'default', PodUID: uid, PodName: 'p', ContainerName: 'main' });
-    const answer = await client.request({ method: 'GET', path: '/getLogs', body, signal });
+    const answer = await client.request({ method: 'GET', path: '/getLogs', body, signal, stream: true });
     expect(answer.status).toBe(200);
     await expect(answer.bytes(100)).rejects.toMatchObject({ kind: 'Unavailable' });
   });
