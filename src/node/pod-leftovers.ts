@@ -3,7 +3,7 @@ import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
 import { PODS } from '../kube/kinds.ts';
-import type { KubeClient } from '../kube/kube-client.ts';
+import type { KubeClient, ListQuery } from '../kube/kube-client.ts';
 
 export interface PodLeftoversDeps {
   readonly kube: KubeClient;
@@ -19,6 +19,7 @@ export interface PodLeftoversDeps {
 }
 
 const LOOK_MS = 2_000;
+const FEW = 5;
 
 /**
  * Finds pods of this node at the site that the API server does not know any more: deleted by force or with their namespace, or while nobody was
@@ -55,27 +56,31 @@ export class PodLeftovers {
     const strange = [...atSite()].filter(({ uid, virtualNode }) => virtualNode === nodeName && !isTended(uid));
     const uids = new Set(strange.map(({ uid }) => uid));
     for (const uid of this.#firstSeenMs.keys()) if (!uids.has(uid)) this.#firstSeenMs.delete(uid);
-    for (const status of strange) {
-      const { uid, namespace, name, jobId } = status;
-      const sinceMs = this.#firstSeenMs.get(uid) ?? nowMs;
-      this.#firstSeenMs.set(uid, sinceMs);
-      if (nowMs - sinceMs < this.#graceMs || (await this.#isInApi(status, signal))) continue;
-      if (isTended(uid)) continue;
-      logger.warn('the site has a pod that the cluster does not know, removing it', {
-        namespace,
-        pod: name,
-        podUid: uid,
-        jobId,
-      });
+    for (const uid of uids) if (!this.#firstSeenMs.has(uid)) this.#firstSeenMs.set(uid, nowMs);
+    const due = strange.filter(({ uid }) => nowMs - (this.#firstSeenMs.get(uid) ?? nowMs) >= this.#graceMs);
+    if (due.length === 0) return;
+    const inApi = await this.#uidsInApi(due, signal);
+    for (const status of due) {
+      const { uid, namespace, name, jobId, sandbox } = status;
+      if (inApi.has(uid) || isTended(uid)) continue;
+      const fields = { namespace, pod: name, podUid: uid, jobId };
+      if (sandbox === 'Gone') logger.debug('the site may forget a finished pod', fields);
+      else logger.warn('the site has a pod that the cluster does not know, removing it', fields);
       remove(status);
     }
   }
 
-  /** Asks with the node's own selector, which is all that a node's identity may. */
-  async #isInApi({ namespace, name, uid }: PodStatus, signal: AbortSignal): Promise<boolean> {
-    const fieldSelector = `spec.nodeName=${this.#deps.nodeName},metadata.name=${name}`;
-    for await (const { items } of this.#deps.kube.list(PODS, { namespace, fieldSelector }, { signal }))
-      if (items.some(({ metadata }) => metadata?.uid === uid)) return true;
-    return false;
+  /** Asks with the node's own selector, which is all that a node's identity may: for a few pods one by one, else for all of the node. */
+  async #uidsInApi(due: readonly PodStatus[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const ofNode = `spec.nodeName=${this.#deps.nodeName}`;
+    const queries: ListQuery[] =
+      due.length > FEW
+        ? [{ fieldSelector: ofNode }]
+        : due.map(({ namespace, name }) => ({ namespace, fieldSelector: `${ofNode},metadata.name=${name}` }));
+    const uids = new Set<string>();
+    for (const query of queries)
+      for await (const { items } of this.#deps.kube.list(PODS, query, { signal }))
+        for (const { metadata } of items) uids.add(metadata?.uid ?? '');
+    return uids;
   }
 }

@@ -36,11 +36,12 @@ export class PodRemoval {
    * @throws what `Sidecar.delete` throws: ask again later
    */
   async ask(pod: Pod, signal: AbortSignal): Promise<undefined> {
-    const { sidecar, clock, logger } = this.#deps;
+    const { sidecar, site, clock, logger } = this.#deps;
     const seconds = graceSecondsOf(pod);
     if (this.#askedSeconds !== undefined && this.#askedSeconds <= seconds) return;
     await sidecar.delete(pod, { signal, session: pod.metadata?.uid ?? '' });
-    logger.info('pod is being stopped', { gracePeriodSeconds: seconds });
+    if (site.get(pod.metadata?.uid ?? '')?.sandbox === 'Gone') logger.debug('site may forget the pod');
+    else logger.info('pod is being stopped', { gracePeriodSeconds: seconds });
     this.#askedSeconds = seconds;
     this.#askedAtMs = clock.monotonicMs();
   }

@@ -1,5 +1,5 @@
 import type { PodStatus } from '../contract/pod-status.ts';
-import { isTerminalPhase, type PodPhase } from '../kube/pod-phase.ts';
+import { isTerminalPhase } from '../kube/pod-phase.ts';
 import type { Pod } from '../kube/types.ts';
 
 /** What the pod's status in the API says, as if the site had said it: where this process takes up a pod of an earlier one. Undefined if nothing was shown. */
@@ -7,7 +7,7 @@ export function shownStatus(pod: Pod): PodStatus | undefined {
   const { status = {}, metadata = {} } = pod;
   if (!status.containerStatuses) return undefined;
   const isReady = hasSandbox(pod);
-  const isOver = isTerminalPhase(status.phase as PodPhase);
+  const isOver = isTerminalPhase(status.phase);
   return {
     namespace: metadata.namespace ?? 'default',
     name: metadata.name ?? '',

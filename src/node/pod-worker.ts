@@ -1,30 +1,23 @@
-import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/logger.ts';
 import type { WaitingReason } from '../contract/container-status.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
-import type { Sidecar } from '../contract/sidecar.ts';
 import type { ResourceList } from '../kube/container-resource.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import { isNewer } from '../kube/is-newer.ts';
-import type { KubeClient } from '../kube/kube-client.ts';
-import { isTerminalPhase, type PodPhase } from '../kube/pod-phase.ts';
+import { isTerminalPhase } from '../kube/pod-phase.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import { PodAbsence } from './pod-absence.ts';
 import type { PodAdmission, Rejection } from './pod-admission.ts';
 import { type NodeWord, PodDisplay } from './pod-display.ts';
 import { PodEvents } from './pod-events.ts';
-import { PodRemoval } from './pod-removal.ts';
+import { PodRemoval, type PodRemovalDeps } from './pod-removal.ts';
 import { wasAtSite } from './pod-shown.ts';
 import type { SiteView } from './pod-site-view.ts';
 import { PodStart, type PodStartDeps } from './pod-start.ts';
 import { runLevelLoop } from './run-level-loop.ts';
 import { Wakeable } from './wakeable.ts';
 
-export interface PodWorkerDeps {
-  readonly kube: KubeClient;
-  readonly sidecar: Sidecar;
-  readonly clock: Clock;
-  readonly logger: Logger;
+export interface PodWorkerDeps extends Pick<PodRemovalDeps, 'kube' | 'sidecar' | 'clock' | 'logger'> {
   readonly events: Pick<EventRecorder, 'record'>;
   readonly site: Pick<SiteView, 'isSynced' | 'get'>;
   readonly admission: PodAdmission;
@@ -57,6 +50,8 @@ export class PodWorker {
   readonly #removal: PodRemoval;
   readonly #absence: PodAbsence;
   readonly #done = new AbortController();
+  /** Whether it had gone before this process saw it; nobody looks for its events any more. */
+  readonly #isStray: boolean;
   /** Whether an earlier process had taken up the pod. */
   readonly #inherited: boolean;
   #pod: Pod;
@@ -73,25 +68,25 @@ export class PodWorker {
 
   /** @param isGone the pod is a left-over of the site: the API has no such object, `pod` is just its metadata */
   constructor(deps: PodWorkerDeps, pod: Pod, isGone = false) {
-    const { metadata = {}, status } = pod;
-    this.uid = metadata.uid ?? '';
+    const { metadata: { namespace, name, uid = '' } = {}, status } = pod;
+    this.uid = uid;
     this.#deps = deps;
     this.#pod = pod;
-    this.#isGone = isGone;
+    this.#isGone = this.#isStray = isGone;
     this.#inherited = isGone || status?.startTime !== undefined;
-    this.#isOver = isTerminalPhase(status?.phase as PodPhase);
-    this.#logger = deps.logger.child({ namespace: metadata.namespace, pod: metadata.name, podUid: this.uid });
+    this.#isOver = isTerminalPhase(status?.phase);
+    this.#logger = deps.logger.child({ namespace, pod: name, podUid: uid });
     this.#wakeable = new Wakeable(deps.clock);
     this.#events = new PodEvents(deps, pod);
     const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
     this.#start = new PodStart(deps.start, seenAt, () => this.#wakeable.wake());
     const own = { ...deps, logger: this.#logger, pod: () => this.#pod };
-    const accept = (answer: Pod): void => void this.#accept(answer);
-    this.#display = new PodDisplay({ ...own, accept, written: () => this.#wakeable.wake() }, pod);
+    const written = (): void => this.#wakeable.wake();
+    this.#display = new PodDisplay({ ...own, accept: (answer) => void this.#accept(answer), written }, pod);
     this.#removal = new PodRemoval(own);
     this.#absence = new PodAbsence(own, deps.limits.lostAfterMs);
     if (this.#inherited && !this.#isGone && !this.#isOver) deps.admission.admit(pod, {}, true);
-    const known = deps.site.get(this.uid);
+    const known = deps.site.get(uid);
     if (known) this.onStatus(known);
   }
 
@@ -102,7 +97,11 @@ export class PodWorker {
 
   /** Whether the site should know the pod, so that it is worth asking. */
   get isExpectedAtSite(): boolean {
-    return !this.#isOver && (this.#isAtSite || this.#inherited || this.#start.mayBeKnown);
+    return !this.#isOver && this.#mayBeAtSite;
+  }
+
+  get #mayBeAtSite(): boolean {
+    return this.#isAtSite || this.#inherited || this.#start.mayBeKnown;
   }
 
   /** The API server has another state of the pod. */
@@ -129,7 +128,7 @@ export class PodWorker {
     this.#isAtSite = true;
     this.#absence.end();
     this.#waiting = undefined;
-    this.#events.take(this.#pod, status);
+    if (!this.#isStray) this.#events.take(this.#pod, status);
     if (!this.#isGone) this.#display.take(status, this.#word());
     if (status.sandbox === 'Gone') this.#end();
     this.#wakeable.wake();
@@ -145,9 +144,8 @@ export class PodWorker {
   async run(signal: AbortSignal): Promise<void> {
     const both = AbortSignal.any([signal, this.#done.signal]);
     try {
-      const advance = (inner: AbortSignal): Promise<number | undefined> => this.#advance(inner);
-      const loop = runLevelLoop({ wakeable: this.#wakeable, logger: this.#logger, advance }, both);
-      await Promise.all([this.#display.run(both), loop]);
+      const loop = { wakeable: this.#wakeable, logger: this.#logger, advance: () => this.#advance(both) };
+      await Promise.all([this.#display.run(both), runLevelLoop(loop, both)]);
     } finally {
       this.#done.abort();
       this.#start[Symbol.dispose]();
@@ -159,7 +157,7 @@ export class PodWorker {
     const pod = this.#pod;
     if (this.#isGone) return this.#cleanUp(signal);
     if (pod.metadata?.deletionTimestamp) return this.#remove(signal);
-    if (isTerminalPhase(pod.status?.phase as PodPhase)) {
+    if (isTerminalPhase(pod.status?.phase)) {
       // Ended by somebody else (eviction, garbage collection): what runs of it has to stop.
       const known = this.#deps.site.get(this.uid);
       return known && known.sandbox !== 'Gone' ? this.#removal.ask(pod, signal) : undefined;
@@ -241,14 +239,13 @@ export class PodWorker {
 
   async #remove(signal: AbortSignal): Promise<number | undefined> {
     if (!this.#isOver) {
-      const mayBeAtSite = this.#isAtSite || this.#inherited || this.#start.mayBeKnown;
-      const waitMs = mayBeAtSite ? await this.#removal.stop(this.#pod, () => this.#ask(signal), signal) : 0;
+      const waitMs = this.#mayBeAtSite ? await this.#removal.stop(this.#pod, () => this.#ask(signal), signal) : 0;
       if (this.#isOver) return 0;
       if (waitMs > 0) return waitMs;
       this.#end();
     }
     if (!this.#display.isDrained) return undefined;
-    if (!isTerminalPhase(this.#pod.status?.phase as PodPhase) && !this.#display.isRefused) {
+    if (!isTerminalPhase(this.#pod.status?.phase) && !this.#display.isRefused) {
       this.#show();
       return undefined;
     }
@@ -258,7 +255,7 @@ export class PodWorker {
 
   /** Ends what is left of a pod whose object is gone. */
   async #cleanUp(signal: AbortSignal): Promise<number | undefined> {
-    if (this.#isAtSite || this.#inherited || this.#start.mayBeKnown) {
+    if (this.#mayBeAtSite) {
       const waitMs = await this.#removal.stopNow(this.#pod, this.#isOver, () => this.#deps.site.get(this.uid), signal);
       if (waitMs > 0) return waitMs;
     }

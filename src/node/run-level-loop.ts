@@ -7,7 +7,7 @@ export interface LevelLoopDeps {
   readonly wakeable: Wakeable;
   readonly logger: Logger;
   /** Does what is next; gives the time after which to look again, undefined for when something wakes it. */
-  readonly advance: (signal: AbortSignal) => Promise<number | undefined>;
+  readonly advance: () => Promise<number | undefined>;
 }
 
 const BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
@@ -18,7 +18,7 @@ export async function runLevelLoop({ wakeable, logger, advance }: LevelLoopDeps,
   while (!signal.aborted) {
     let waitMs: number | undefined;
     try {
-      waitMs = await advance(signal);
+      waitMs = await advance();
       backoff.reset();
     } catch (error) {
       if (signal.aborted) return;
