@@ -11,6 +11,7 @@ import type { ObjectSource } from './object-source.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import { volumeFiles } from './volume-files.ts';
 
+/** What the node knows beside the pod. */
 export interface CollectFacts {
   /** Addresses of the node for `status.hostIP` and `status.hostIPs`. */
   readonly hostIPs: readonly string[];

@@ -7,6 +7,7 @@ export interface WaitingReason {
   readonly message?: string;
 }
 
+/** What the statuses of the containers, or of the init containers, are made of. */
 export interface ContainerStatusFacts {
   readonly init: boolean;
   /** What the site says; may be in any order, incomplete or absent. */

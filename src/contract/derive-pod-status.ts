@@ -6,6 +6,7 @@ import { completeContainerStatuses, type WaitingReason } from './container-statu
 import type { PodStatus } from './pod-status.ts';
 import { queueReason } from './queue-reason.ts';
 
+/** What decides about a status beside the pod and the site. */
 export interface StatusFacts {
   readonly nowMs: number;
   /** Addresses of the node; the first one is `hostIP`. */

@@ -15,6 +15,7 @@ export const OWNED_CONDITIONS: readonly string[] = [
   'PodScheduled',
 ];
 
+/** What the conditions are made of. */
 export interface ConditionFacts {
   /** What the containers add up to, although the pod may not be shown there yet. */
   readonly phase: PodPhase;

@@ -1,5 +1,6 @@
 import type { Container, ContainerState, ContainerStatus, Pod } from './types.ts';
 
+/** Phases that we write; `Unknown` is never one of them. */
 export type PodPhase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
 
 /** Whether nothing of the pod runs any more and its phase is final. */

@@ -15,6 +15,7 @@ const NOT_YET = new Set([
 /** What somebody who watches a pod waits for, each as a name and the value of now: the phase, conditions, the state of each container. */
 export type StatusLabels = ReadonlyMap<string, string>;
 
+/** The labels of one status. */
 export function statusLabels(status: PodStatusFields): StatusLabels {
   const labels = new Map<string, string>([['phase', status.phase ?? 'Pending']]);
   for (const { type, status: value } of status.conditions ?? []) labels.set(`condition ${type}`, value);

@@ -16,6 +16,7 @@ import {
 import { readSubmit } from './slurm/read-submit.ts';
 import type { SlurmConfig } from './slurm/slurm-config.ts';
 
+/** Whose jobs are ours. */
 export interface SlurmIdentity {
   /** Tells the jobs of this sidecar from those of others of the same user. */
   readonly site: string;

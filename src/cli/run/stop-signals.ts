@@ -11,6 +11,7 @@ export interface StopSignals extends Disposable {
   received(count: number): Promise<NodeJS.Signals>;
 }
 
+/** Listens from now on. */
 export function listenForStop(source: SignalSource): StopSignals {
   const names: NodeJS.Signals[] = [];
   const target = new EventTarget();

@@ -26,6 +26,7 @@ export interface KnownJob {
   readonly submittedMs: number;
 }
 
+/** One job to submit. */
 export interface SubmitRequest {
   readonly uid: string;
   readonly directory: JobDirectory;
@@ -74,6 +75,7 @@ export interface BatchJob {
   readonly end?: BatchEnd;
 }
 
+/** What the queue, or accounting, shows at one moment. */
 export interface JobListing {
   readonly jobs: readonly BatchJob[];
   /** False when something in the answer could not be read: what it shows is true, but absence from it means nothing. */

@@ -9,6 +9,7 @@ export interface PodOutline {
   readonly virtualNode?: string;
 }
 
+/** What is kept of a container for its status. */
 export interface ContainerOutline {
   readonly name: string;
   readonly image: string;

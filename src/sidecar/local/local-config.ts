@@ -7,4 +7,5 @@ export const localConfig = z.strictObject({
   memoryMiB: z.int().min(1).optional().describe('memory offered; unset offers that of the machine'),
 });
 
+/** The parsed subsection. */
 export type LocalConfig = z.output<typeof localConfig>;

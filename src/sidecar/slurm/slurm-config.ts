@@ -94,4 +94,5 @@ export const slurmConfig = z.strictObject({
     .describe('what pods may decide'),
 });
 
+/** The parsed subsection. */
 export type SlurmConfig = z.output<typeof slurmConfig>;
