@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterlinkError } from '../../../src/base/errors.ts';
@@ -167,6 +167,18 @@ describe('a second runner of the same job', () => {
     expect(await bench.run()).toBe(0);
     expect(bench.runtime.started).toEqual([]);
     expect(existsSync(bench.directory.events)).toBe(false);
+  });
+});
+
+describe('a file system that is full (fault: ENOSPC)', () => {
+  it('does not keep the pod from its end', async () => {
+    await using bench = await JobBench.create({
+      spec: { containers: [{ name: 'c' }] },
+      scripts: { c: ({ exit }) => exit(6) },
+    });
+    await symlink('/dev/full', bench.directory.events);
+    expect(await bench.run()).toBe(6);
+    expect(await readFile(bench.directory.runnerLog, 'utf8')).toContain('records cannot be written');
   });
 });
 
