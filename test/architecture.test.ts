@@ -73,7 +73,10 @@ const QUESTION_LINES = 300;
 const MAX_LINES = 500;
 
 /** Files over 300 lines, with the reason. */
-const LONG_FILES: Readonly<Record<string, string>> = {};
+const LONG_FILES: Readonly<Record<string, string>> = {
+  'src/sidecar/batch/engine.ts':
+    'all of Sidecar and of ChannelHost in one place; the work is in submitter, poller, stopper and judge beside it',
+};
 
 interface SourceFile {
   /** From the root of the repository, with `/`. */
