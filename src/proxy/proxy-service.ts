@@ -105,24 +105,25 @@ async function openSidecar(
   logger: Logger,
   resources: AsyncDisposableStack,
 ): Promise<Sidecar> {
-  const upstreams = config.sidecars.map((entry) => connect(entry, clock));
+  const upstreams = config.sidecars.map((entry) => connect(entry, clock, logger));
   const [only, ...others] = upstreams;
   if (only && others.length === 0) return resources.use(only.sidecar);
   const routes = resources.use(await openRouteStore(config.stateDirectory, clock));
   return resources.use(createRoutingSidecar(upstreams, { routes, clock, logger }));
 }
 
-function connect(entry: ProxyConfig['sidecars'][number], clock: Clock): Upstream {
+function connect(entry: ProxyConfig['sidecars'][number], clock: Clock, logger: Logger): Upstream {
   const { name, url, protocol, createFormat, caFile, certFile, keyFile, tokenFile, match } = entry;
+  const address = parseAddress(url);
   const remote = createRemoteSidecar({
-    address: parseAddress(url),
+    address,
     tls: { caFile, certFile, keyFile },
     codec: protocol,
     createFormat,
     ...(tokenFile === undefined ? {} : { token: () => readToken(tokenFile) }),
     clock,
   });
-  return { name, sidecar: guardUpstream(name, remote), match };
+  return { name, sidecar: guardUpstream({ name, where: renderAddress(address), sidecar: remote }, logger), match };
 }
 
 async function readToken(path: string): Promise<Secret> {

@@ -314,6 +314,24 @@ describe('the proxy', () => {
     expect(answer.text).toContain('sidecar default refuses the proxy');
   });
 
+  it('names a sidecar that is away without its address, and logs once that it is away and that it is back', async () => {
+    const token = await issuer.token(member, AUDIENCE);
+    const socket = join(directory, 'late.sock');
+    proxy = await startProxy({ sidecars: [{ name: 'slurm', url: `unix:${socket}` }] });
+    for (let count = 0; count < 2; count++) {
+      const answer = await ask('/pinglink', bearer(token));
+      expect(answer).toMatchObject({ status: 503, text: 'sidecar slurm: does not exist; is the server running?' });
+    }
+    const late = createHttpServer(
+      { name: 's', address: { kind: 'unix', path: socket }, handler: serveSidecar(memory, { logger }), drainMs: 200 },
+      { logger: silentLogger, clock: systemClock },
+    );
+    resources.use(await running(late));
+    for (let count = 0; count < 2; count++) expect((await ask('/pinglink', bearer(token))).status).toBe(200);
+    const messages = logger.lines.filter(({ fields }) => fields.sidecar === 'slurm').map(({ message }) => message);
+    expect(messages).toEqual(['sidecar cannot be reached', 'sidecar is back']);
+  });
+
   it('answers 503, not 401, while the issuer has never been reached', async () => {
     const token = await issuer.token(member, AUDIENCE);
     issuer.down = true;
