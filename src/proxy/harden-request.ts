@@ -12,6 +12,9 @@ const PLAIN_PATH = /^(\/|(\/[A-Za-z0-9_-]+)+|\/\.well-known\/[A-Za-z0-9_-]+)$/;
 export function hardenRequest(request: HttpRequest): void {
   if (!PLAIN_PATH.test(request.path)) throw refuse('the path holds characters that no call has');
   if (request.headers.upgrade !== undefined) throw refuse('no call of this kind changes the protocol');
+  // A page in somebody's browser must not reach a proxy on that machine.
+  if (request.headers.origin !== undefined || request.headers['sec-fetch-site'] !== undefined)
+    throw refuse('browsers are not served here');
   if (request.method === 'TRACE') throw refuse('TRACE is not served');
   if (/(^|&)access_token=/i.test(request.query))
     throw refuse('send the token in the Authorization header, not in the URL');

@@ -230,6 +230,7 @@ describe('the proxy', () => {
 
   it.each([
     ['two Authorization headers', 'Authorization: Bearer x\r\n', /^HTTP\/1\.1 400 /],
+    ['a page in a browser', 'Origin: https://evil.example\r\n', /^HTTP\/1\.1 400 /],
     ['an upgrade', 'Connection: upgrade\r\nUpgrade: websocket\r\n', /^HTTP\/1\.1 400 /],
     ['both a length and chunks', 'Transfer-Encoding: chunked\r\n', /^HTTP\/1\.1 400 /],
   ])('refuses %s', async (_name, header, expected) => {
