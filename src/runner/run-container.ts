@@ -12,19 +12,21 @@ export type RunContainerDeps = StartContainerDeps;
 /**
  * Runs one container from its image to its end and records each state. Once it has started it is never started again.
  *
+ * @param onAttempted called once its first start has come to something, good or bad
  * @returns the exit code; undefined when the pod was stopped before the container had started
  */
 export async function runContainer(
   container: Container,
   kind: 'init' | 'main',
   deps: RunContainerDeps,
+  onAttempted: () => void = () => {},
 ): Promise<number | undefined> {
   const { name } = container;
   const { runtime, recorder, stop, network } = deps;
   const fieldPath = kind === 'init' ? `spec.initContainers{${name}}` : `spec.containers{${name}}`;
   const normal = (reason: string, message: string): NewEvent => ({ type: 'Normal', reason, message, fieldPath });
   const oomBefore = oomKills() ?? 0;
-  const started = await startContainer({ container, fieldPath }, deps);
+  const started = await startContainer({ container, fieldPath, onAttempted }, deps);
   if (started === undefined || 'exitCode' in started) return started?.exitCode;
 
   const { running, image } = started;

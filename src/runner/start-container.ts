@@ -31,6 +31,8 @@ export interface ContainerToStart {
   readonly container: Container;
   /** `spec.containers{c}` or `spec.initContainers{i}`. */
   readonly fieldPath: string;
+  /** Called once the first attempt to start it has come to something, good or bad. */
+  readonly onAttempted: () => void;
 }
 
 /** One attempt that is under way. */
@@ -69,8 +71,11 @@ export async function startContainer(
   };
   while (!stop.signal.aborted) {
     try {
-      return await tryStart(target, deps);
+      const started = await tryStart(target, deps);
+      target.onAttempted();
+      return started;
     } catch (error) {
+      target.onAttempted();
       if (stop.signal.aborted) break;
       const fault = containerFault(error, image, target.fieldPath);
       logger.warn('container cannot be started yet', { container: name, reason: fault.reason, err: error });

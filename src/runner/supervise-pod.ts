@@ -36,9 +36,15 @@ export async function supervisePod(deps: RunContainerDeps & { readonly graceSeco
       note(exitCode);
       if (exitCode !== 0 || stop.signal.aborted) return { exitCode: firstFailure ?? 0, isOverdue };
     }
-    await Promise.all(
-      (pod.spec?.containers ?? []).map(async (container) => note(await runContainer(container, 'main', deps))),
-    );
+    const ends: Promise<void>[] = [];
+    for (const container of pod.spec?.containers ?? []) {
+      const attempted = Promise.withResolvers<void>();
+      const end = runContainer(container, 'main', deps, attempted.resolve).then(note);
+      ends.push(end);
+      // In the order of the spec, as with a kubelet; one that cannot start yet does not hold up the next.
+      await Promise.race([attempted.promise, end]);
+    }
+    await Promise.all(ends);
     return { exitCode: firstFailure ?? 0, isOverdue };
   } finally {
     deadline.abort();

@@ -1,26 +1,12 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterlinkError } from '../../../src/base/errors.ts';
-import { containerLogPath, type RunnerRecord } from '../../../src/contract/job-directory.ts';
+import { containerLogPath } from '../../../src/contract/job-directory.ts';
+import type { FakeContainer } from '../../fakes/fake-runtime.ts';
 import { JobBench } from '../../fakes/job-bench.ts';
-
-const stateOf = (record: RunnerRecord | undefined, name: string): string => {
-  const all = [...(record?.status.initContainers ?? []), ...(record?.status.containers ?? [])];
-  const state = all.find((one) => one.name === name)?.state;
-  if (state?.running) return 'running';
-  if (state?.terminated) return `${state.terminated.reason} ${state.terminated.exitCode}`;
-  return `waiting ${state?.waiting?.reason}`;
-};
-const events = (records: readonly RunnerRecord[]): string[] =>
-  records
-    .flatMap((record) => record.events)
-    .map(({ type, reason, message, fieldPath }) => [type, reason, fieldPath ?? '-', message].join(' '));
-const isRunning =
-  (...names: string[]) =>
-  (records: readonly RunnerRecord[]): boolean =>
-    names.every((name) => stateOf(records.at(-1), name) === 'running');
+import { eventsOf, isRunning, stateOf } from '../../fakes/read-records.ts';
 
 describe('a pod that nobody disturbs', () => {
   it('goes from sandbox ready over running and terminated to gone, as golden 001 shows', async () => {
@@ -43,7 +29,7 @@ describe('a pod that nobody disturbs', () => {
       ['Gone', 'Completed 0'],
     ]);
     expect(records.map(({ status }) => status.podIP !== undefined)).toEqual([false, true, true, true]);
-    expect(events(records)).toEqual([
+    expect(eventsOf(records)).toEqual([
       'Normal Created spec.containers{c} Container created',
       'Normal Started spec.containers{c} Container started',
     ]);
@@ -66,23 +52,16 @@ describe('a pod that nobody disturbs', () => {
   });
 
   it('runs init containers one after the other, then all containers together', async () => {
-    let together = 0;
+    const ends: (() => void)[] = [];
     await using bench = await JobBench.create({
       spec: { initContainers: [{ name: 'i1' }, { name: 'i2' }], containers: [{ name: 'a' }, { name: 'b' }] },
-      scripts: {
-        a: ({ exit }) => {
-          together = Math.max(together, bench.runtime.running.size);
-          setTimeout(() => exit(0), 5);
-        },
-        b: ({ exit }) => {
-          together = Math.max(together, bench.runtime.running.size);
-          setTimeout(() => exit(7), 5);
-        },
-      },
+      scripts: { a: ({ exit }) => ends.push(() => exit(0)), b: ({ exit }) => ends.push(() => exit(7)) },
     });
-    expect(await bench.run()).toBe(7);
+    const done = bench.run();
+    await bench.until(isRunning('a', 'b'));
+    for (const end of ends) end();
+    expect(await done).toBe(7);
     expect(bench.runtime.started.map(({ name }) => name)).toEqual(['i1', 'i2', 'a', 'b']);
-    expect(together).toBe(2);
     const records = await bench.records();
     const last = records.at(-1)?.status;
     expect(last?.initContainers.map(({ ready }) => ready)).toEqual([true, true]);
@@ -94,6 +73,20 @@ describe('a pod that nobody disturbs', () => {
       started: true,
       ready: false,
     });
+  });
+
+  it('starts containers in the order of the spec, and one that cannot start does not hold up the next', async () => {
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    await using bench = await JobBench.create({
+      spec: { containers: names.map((name) => ({ name, image: name })) },
+      scripts: Object.fromEntries(names.map((name) => [name, () => {}])),
+    });
+    bench.runtime.faults.set('b', { reason: 'ErrImagePull', message: 'refused' });
+    const done = bench.run();
+    await bench.until(isRunning('a', 'c', 'd', 'e'));
+    expect(bench.runtime.started.map(({ name }) => name)).toEqual(['a', 'c', 'd', 'e']);
+    await bench.terminate(0);
+    await done;
   });
 
   it('ends after a failed init container and leaves what follows waiting, as golden 021 shows', async () => {
@@ -113,11 +106,18 @@ describe('a pod that nobody disturbs', () => {
   });
 
   it('returns the code of the container that failed first', async () => {
+    const ends: ((code: number) => void)[] = [];
+    const script = ({ exit }: FakeContainer) => ends.push(exit);
     await using bench = await JobBench.create({
       spec: { containers: [{ name: 'a' }, { name: 'b' }] },
-      scripts: { a: ({ exit }) => setTimeout(() => exit(3), 20), b: ({ exit }) => exit(9) },
+      scripts: { a: script, b: script },
     });
-    expect(await bench.run()).toBe(9);
+    const done = bench.run();
+    await bench.until(isRunning('a', 'b'));
+    ends[1]?.(9);
+    await bench.until((records) => stateOf(records.at(-1), 'b') === 'Error 9');
+    ends[0]?.(3);
+    expect(await done).toBe(9);
   });
 
   it('leaves no volume behind', async () => {
@@ -200,7 +200,7 @@ describe('what keeps a container from starting', () => {
       finishedAt: '2026-11-25T12:00:00Z',
     });
     expect(status?.containerID).toMatch(/^process:\/\/[0-9a-f]{64}$/);
-    expect(events(records)).toEqual([
+    expect(eventsOf(records)).toEqual([
       'Normal Created spec.containers{c} Container created',
       'Warning Failed spec.containers{c} Error: exec: "/no": no such file',
     ]);
@@ -217,7 +217,7 @@ describe('what keeps a container from starting', () => {
     expect(records.at(-1)?.status.containers[0]?.state?.waiting?.message).toBe(
       'Back-off pulling image "r/i:1": ErrImagePull: connection refused',
     );
-    expect(events(records)).toEqual([
+    expect(eventsOf(records)).toEqual([
       'Normal Pulling spec.containers{c} Pulling image "r/i:1"',
       'Warning Failed spec.containers{c} Failed to pull image "r/i:1": connection refused',
       'Warning Failed spec.containers{c} Error: ErrImagePull',
@@ -259,7 +259,7 @@ describe('what keeps a container from starting', () => {
     }
     expect(bench.runtime.resolved.length).toBe(4);
     // The same fault is told once.
-    expect(events(await bench.records())).toEqual(expected);
+    expect(eventsOf(await bench.records())).toEqual(expected);
     await bench.terminate(30);
     expect(await done).toBe(0);
     const last = (await bench.records()).at(-1);
@@ -276,7 +276,7 @@ describe('what keeps a container from starting', () => {
     );
     const done = bench.run();
     const records = await bench.until((all) => stateOf(all.at(-1), 'c') === 'waiting CreateContainerConfigError');
-    expect(events(records)).toEqual([
+    expect(eventsOf(records)).toEqual([
       'Warning Failed spec.containers{c} Error: container has runAsNonRoot and image will run as root',
     ]);
     await bench.terminate(0);
@@ -303,179 +303,6 @@ describe('what keeps a container from starting', () => {
       reason: 'FailedCreatePodSandBox',
       message: 'user namespaces are off',
     });
-  });
-});
-
-describe('stopping', () => {
-  it('sends SIGTERM, waits the grace and kills, with the event of a kubelet', async () => {
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'a' }, { name: 'b' }] },
-      scripts: {
-        a: ({ exit, onSignal }) => onSignal((signal) => signal === 'SIGTERM' && exit(0)),
-        b: () => {},
-      },
-    });
-    const done = bench.run();
-    await bench.until(isRunning('a', 'b'));
-    await bench.terminate(14);
-    await bench.until((records) => stateOf(records.at(-1), 'a') === 'Completed 0');
-    await bench.clock.advance(13_900);
-    expect(bench.runtime.running).toEqual(new Set(['b']));
-    await bench.clock.advance(200);
-    expect(await done).toBe(137);
-    expect(bench.runtime.signals).toEqual(['a SIGTERM', 'b SIGTERM', 'b SIGKILL']);
-    const records = await bench.records();
-    expect(events(records).filter((line) => line.includes('Killing'))).toEqual([
-      'Normal Killing spec.containers{a} Stopping container a',
-      'Normal Killing spec.containers{b} Stopping container b',
-    ]);
-    expect(records.at(-1)?.status.phase).toBeUndefined();
-    expect(stateOf(records.at(-1), 'b')).toBe('Error 137');
-  });
-
-  it('is shortened by a second request and never lengthened', async () => {
-    await using bench = await JobBench.create({ spec: { containers: [{ name: 'c' }] }, scripts: { c: () => {} } });
-    const done = bench.run();
-    await bench.until(isRunning('c'));
-    await bench.terminate(14);
-    await bench.until(() => bench.runtime.signals.length === 1);
-    await bench.terminate(100);
-    await bench.settle();
-    await bench.clock.advance(1_500);
-    await bench.terminate(1);
-    await bench.settle();
-    await bench.clock.advance(1_000);
-    expect(await done).toBe(137);
-    expect(bench.runtime.signals).toEqual(['c SIGTERM', 'c SIGKILL']);
-  });
-
-  it('kills at once with a grace of 0', async () => {
-    await using bench = await JobBench.create({ spec: { containers: [{ name: 'c' }] }, scripts: { c: () => {} } });
-    const done = bench.run();
-    await bench.until(isRunning('c'));
-    await bench.terminate(0);
-    expect(await done).toBe(137);
-    expect(bench.runtime.signals).toEqual(['c SIGKILL']);
-  });
-
-  it('in an init container starts nothing more', async () => {
-    await using bench = await JobBench.create({
-      spec: { initContainers: [{ name: 'i' }], containers: [{ name: 'c' }] },
-      scripts: { i: ({ exit, onSignal }) => onSignal(() => exit(0)) },
-    });
-    const done = bench.run();
-    await bench.until(isRunning('i'));
-    await bench.terminate(5);
-    expect(await done).toBe(0);
-    expect(bench.runtime.started.map(({ name }) => name)).toEqual(['i']);
-  });
-
-  it.each([
-    [undefined, 'Terminated'],
-    [100, 'DeadlineExceeded'],
-    [100_000, 'Terminated'],
-  ])('by the batch system alone (time limit %s) fails the pod with %s', async (timeLimitSeconds, reason) => {
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'c' }], terminationGracePeriodSeconds: 7 },
-      job: timeLimitSeconds === undefined ? {} : { timeLimitSeconds },
-      scripts: { c: () => {} },
-    });
-    const done = bench.run();
-    await bench.until(isRunning('c'));
-    await bench.terminate();
-    await bench.until(() => bench.runtime.signals.length > 0);
-    await bench.clock.advance(7_000);
-    expect(await done).toBe(137);
-    expect((await bench.records()).at(-1)?.status).toMatchObject({ phase: 'Failed', reason });
-  });
-
-  it('goes by the grace of the pod when the stop request is torn (fault: half a JSON document)', async () => {
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'c' }], terminationGracePeriodSeconds: 3 },
-      scripts: { c: () => {} },
-    });
-    const done = bench.run();
-    await bench.until(isRunning('c'));
-    await writeFile(bench.directory.stop, '{"gracePeriodSec');
-    await bench.terminate();
-    await bench.until(() => bench.runtime.signals.length > 0);
-    await bench.clock.advance(3_000);
-    expect(await done).toBe(137);
-  });
-
-  it('at the active deadline fails the pod with DeadlineExceeded, as golden 127 shows', async () => {
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'c' }], activeDeadlineSeconds: 3 },
-      scripts: { c: ({ exit, onSignal }) => onSignal(() => exit(3)) },
-    });
-    const done = bench.run();
-    await bench.until(isRunning('c'));
-    await bench.clock.advance(3_000);
-    expect(await done).toBe(3);
-    const records = await bench.records();
-    expect(records.at(-1)?.status).toMatchObject({
-      sandbox: 'Gone',
-      phase: 'Failed',
-      reason: 'DeadlineExceeded',
-      message: 'Pod was active on the node longer than the specified deadline',
-    });
-    expect(events(records).slice(2)).toEqual([
-      'Normal DeadlineExceeded - Pod was active on the node longer than the specified deadline',
-      'Normal Killing spec.containers{c} Stopping container c',
-    ]);
-  });
-});
-
-describe('termination messages', () => {
-  const write =
-    (text: string, code: number, log = '') =>
-    async ({ plan, exit, output }: import('../../fakes/fake-runtime.ts').FakeContainer) => {
-      const path = plan.mounts.find(({ target }) => target === '/dev/termination-log')?.source ?? '';
-      await writeFile(path, text);
-      output.stdout.write(log);
-      exit(code);
-    };
-  it('come from the file, at most 4096 bytes, and from the log only after a failure', async () => {
-    const lines = Array.from({ length: 100 }, (_, index) => `line ${index + 1}\n`).join('');
-    const fallback = { terminationMessagePolicy: 'FallbackToLogsOnError' } as const;
-    await using bench = await JobBench.create({
-      spec: {
-        containers: [
-          { name: 'error', ...fallback },
-          { name: 'success', ...fallback },
-          { name: 'both', ...fallback },
-        ],
-      },
-      scripts: { error: write('', 1, lines), success: write('', 0, 'log\n'), both: write('file\n', 1, 'log\n') },
-    });
-    await bench.run();
-    const messages = (await bench.records()).at(-1)?.status.containers.map(({ state }) => state?.terminated?.message);
-    expect(messages).toEqual([lines.slice(lines.indexOf('line 21\n')), undefined, 'file\n']);
-  });
-
-  it('are cut at 4096 bytes and the tail of the log at 2048', async () => {
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'c' }, { name: 'long', terminationMessagePolicy: 'FallbackToLogsOnError' }] },
-      scripts: { c: write('m'.repeat(5000), 1), long: write('', 1, `${'x'.repeat(5000)}\n`) },
-    });
-    await bench.run();
-    const messages = (await bench.records()).at(-1)?.status.containers.map(({ state }) => state?.terminated?.message);
-    expect(messages).toEqual(['m'.repeat(4096), `${'x'.repeat(2047)}\n`]);
-  });
-
-  it('file may be written by every user', async () => {
-    let mode = 0;
-    await using bench = await JobBench.create({
-      spec: { containers: [{ name: 'c' }] },
-      scripts: {
-        c: async ({ plan, exit }) => {
-          mode = (await stat(plan.mounts.find(({ target }) => target === '/dev/termination-log')?.source ?? '')).mode;
-          exit(0);
-        },
-      },
-    });
-    await bench.run();
-    expect(mode & 0o777).toBe(0o666);
   });
 });
 
