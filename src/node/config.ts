@@ -102,8 +102,8 @@ export const nodeConfig = z.strictObject({
   leaseDurationSeconds: seconds.default(40).describe('After this time without a sign of life the node counts as lost.'),
   leaseRenewSeconds: seconds.default(10).describe('Time between two signs of life.'),
   statusReportSeconds: seconds.default(300).describe('The node status is written when it changes, and this often.'),
-  apiRequestsPerSecond: seconds.default(50).describe('Requests to the API server, on average.'),
-  apiBurst: seconds.default(100).describe('Requests to the API server at once after a quiet time.'),
+  apiRequestsPerSecond: seconds.default(200).describe('Requests to the API server, on average.'),
+  apiBurst: seconds.default(400).describe('Requests to the API server at once after a quiet time.'),
 });
 
 /** The parsed section. */
