@@ -105,7 +105,7 @@ describe('a daemon', () => {
     ['', { NO_COLOR: '1' }, 'plain'],
   ])('on a terminal with "%s" and %j it logs %s', async (flags, env, expected) => {
     const state = join(directory, `tty-${expected}`);
-    const command = `timeout 5 ${INTERLINK} ${SIDECAR.join(' ')} --state-directory ${state} ${flags}`;
+    const command = `timeout 30 ${INTERLINK} ${SIDECAR.join(' ')} --state-directory ${state} ${flags}`;
     const text = await new Promise<string>((resolve) => {
       const child = execFile('script', ['-qec', command, '/dev/null'], {
         env: { ...environment, ...env, TERM: 'xterm' },

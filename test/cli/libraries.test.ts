@@ -33,7 +33,7 @@ describe('an executable built like ours', () => {
       'prom-client: true',
     ]);
     expect(digest(second)).toBe(digest(first));
-  });
+  }, 300_000);
 });
 
 function digest(file: string): string {
