@@ -135,10 +135,12 @@ export class BatchEngine implements Sidecar, ChannelHost {
     await this.#table.restore();
     await channel?.listen(this);
     for (const job of this.#table.all()) {
-      const { state, stop } = job.record;
-      if (state === 'submitting') job.doubtSubmission('the sidecar was restarted during the submission');
+      const { state, stop, attempt, gone, jobId } = job.record;
+      // The runner may have ended the pod before the id was known.
+      if (state === 'submitting' || (state === 'ended' && attempt > 0 && jobId === undefined && !gone))
+        job.doubtSubmission('the sidecar was restarted during the submission');
       if (state === 'accepted') this.#submitter.enqueue(job);
-      if (!stop || job.record.gone) continue;
+      if (!stop || gone) continue;
       // The crash may have come between the journal and the file.
       if (!job.over) await files.writeStop(job.uid, stopRequest(stop));
       this.#stopper.begin(job);

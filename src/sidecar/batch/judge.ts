@@ -136,11 +136,8 @@ export class Judge {
     const candidates = rows.filter((row) => !row.refused).toSorted(byStart);
     const first = candidates[0];
     if (!first) return false;
-    const { logger, clock } = this.#deps;
-    logger.info('job found in the queue', { podUid: job.uid, jobId: first.jobId });
-    await job.insist({ state: 'submitted', jobId: first.jobId, submittedMs: clock.nowMs() });
-    job.endDoubt();
-    job.submitted.resolve(first.jobId);
+    this.#deps.logger.info('job found in the queue', { podUid: job.uid, jobId: first.jobId });
+    await job.confirmSubmission(first.jobId);
     await this.#seen(job, first);
     await this.#removeDuplicates(job, candidates);
     return true;
@@ -229,14 +226,11 @@ export class Judge {
     const { files, submitter, logger } = this.#deps;
     if (await files.isClaimed(job.uid)) {
       logger.warn('job ran and nobody knows its id', { podUid: job.uid });
-      await job.insist({ state: 'submitted', jobId: 'unknown' });
-      job.endDoubt();
-      job.submitted.resolve('unknown');
+      await job.confirmSubmission('unknown');
       return;
     }
     logger.info('submission left no job and is repeated', { podUid: job.uid });
-    await job.insist({ state: 'accepted' });
-    job.endDoubt();
+    await job.denySubmission();
     submitter.enqueue(job);
   }
 

@@ -99,9 +99,22 @@ export class PodJob {
     this.announce();
   }
 
-  /** The doubt has been resolved, one way or the other. */
-  endDoubt(): void {
+  /** There is no job: it may be submitted again. Resolves when that is durable. */
+  async denySubmission(): Promise<void> {
+    await this.insist({ state: 'accepted' });
     this.#doubt = undefined;
+  }
+
+  /** The job has this id. Its runner may have ended the pod before anybody knew. Resolves when that is durable. */
+  async confirmSubmission(jobId: string): Promise<void> {
+    const { final } = this.#record;
+    await this.insist({
+      jobId,
+      submittedMs: this.#deps.clock.nowMs(),
+      ...(final ? { final: { ...final, jobId } } : { state: 'submitted' }),
+    });
+    this.#doubt = undefined;
+    this.submitted.resolve(jobId);
   }
 
   /** The job as the batch system needs it; undefined while it has no id. */

@@ -93,10 +93,9 @@ export class Submitter {
       this.#deps.pollSoon();
       return;
     }
-    await job.insist({ state: 'submitted', jobId: outcome.jobId, submittedMs: clock.nowMs() });
+    await job.confirmSubmission(outcome.jobId);
     await failpoint('id-written');
     logger.info('job submitted', { ...fields, jobId: outcome.jobId });
-    job.submitted.resolve(outcome.jobId);
     this.#deps.onSubmitted();
     if (job.record.stop) this.#deps.pollSoon();
   }

@@ -37,7 +37,7 @@ run() {
   id=$1 d=$S/jobs/$1
   while [ -f "$S/hold" ] || older "$id"; do
     [ -f "$d/cancelled" ] && exit 0
-    sleep 0.02
+    sleep 0.05
   done
   mv "$d/pending" "$d/starting" 2>/dev/null || exit 0
   start=$(now)
@@ -66,6 +66,8 @@ older() {
 }
 
 take() {
+  # A real sbatch has handed the job over in one message; it cannot be killed half-way.
+  trap '' TERM
   id=1
   # Making the directory takes the number: no lock that a killed sbatch could leave behind.
   until [ ! -d "$S/purged/$id" ] && mkdir "$S/jobs/$id" 2>/dev/null; do id=$((id + 1)); done
@@ -83,18 +85,19 @@ take() {
   row $id PENDING 0 Priority N/A N/A
   echo "$(cat "$d/name") $id" >>"$S/ledger"
   setsid sh "$0" --run "$id" >/dev/null 2>&1 </dev/null &
+  trap - TERM
 }
 
 case $me in
   sbatch)
     if [ "${1:-}" = --run ]; then run "$2"; exit; fi
     case $fault in
-      hang) sleep 5 ;;
+      hang) sleep 20; exit 1 ;;
       garbage) echo 'Welcome to the cluster'; exit 0 ;;
       error0) echo 'sbatch: error: Batch job submission failed: something' >&2; exit 0 ;;
       refuse) echo 'sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified' >&2; exit 1 ;;
       unreachable) echo 'sbatch: error: Batch job submission failed: Unable to contact slurm controller (connect failure)' >&2; exit 1 ;;
-      late) (trap '' TERM; sleep 0.4; take "$@") >/dev/null 2>&1 </dev/null & trap '' TERM; sleep 5; exit 1 ;;
+      late) (trap '' TERM; sleep 1.3; take "$@") >/dev/null 2>&1 </dev/null & sleep 20; exit 1 ;;
     esac
     take "$@"
     case $fault in
@@ -107,7 +110,7 @@ case $me in
     ;;
   squeue)
     case $fault in
-      hang) sleep 5 ;;
+      hang) sleep 20; exit 1 ;;
       garbage) echo 'Welcome to the cluster'; exit 0 ;;
       error0) echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 0 ;;
       fail) echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1 ;;

@@ -104,7 +104,9 @@ describe.concurrent('a submission without a clear outcome', () => {
   ] as const)('(%s: %s) is cleared by asking the queue and leaves one job', async ([fault], { expect }) => {
     await using slurm = await ScriptedSlurm.create();
     await slurm.fault('sbatch', fault, 1);
-    await using sidecar = await slurm.open();
+    await using sidecar = await slurm.open({
+      change: { submitTimeoutSeconds: fault === 'late' || fault === 'hang' ? 1 : 10 },
+    });
     const { engine } = sidecar;
     const pod = shellPod('sleep 0.3');
     const uid = pod.metadata?.uid ?? '';
@@ -148,7 +150,7 @@ describe.concurrent('a submission without a clear outcome', () => {
     await using slurm = await ScriptedSlurm.create();
     await slurm.hold();
     await slurm.fault('sbatch', 'late', 1);
-    await using sidecar = await slurm.open();
+    await using sidecar = await slurm.open({ change: { submitTimeoutSeconds: 1 } });
     const { engine } = sidecar;
     const pod = shellPod('true');
     const created = engine.create(bundleOf(pod), call).catch(() => {});
