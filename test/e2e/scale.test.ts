@@ -67,12 +67,12 @@ describeOn(EVERYTHING, 'a Job of 100 pods at once', () => {
     await until('the jobs are over', async () => (await active()) === 0, { withinMs: 180_000, everyMs: 100 });
     const lastEndMs = performance.now();
     await kubectl(['-n', stack.namespace, 'wait', '--for=condition=complete', 'job/hundred', '--timeout=120s']);
-    const succeeded = watch.seen.filter(({ pod }) => pod.status?.phase === 'Succeeded');
-    const allSeenMs = Math.max(...[...new Map(succeeded.map((seen) => [seen.pod.metadata?.uid, seen.atMs])).values()]);
-    const firstSeen = new Map<string, number>();
-    for (const { pod, atMs } of succeeded)
-      if (!firstSeen.has(pod.metadata?.uid ?? '')) firstSeen.set(pod.metadata?.uid ?? '', atMs);
-    const endSeenAfterMs = Math.max(...firstSeen.values()) - lastEndMs;
+    const firstSucceeded = new Map<string, number>();
+    for (const { pod, atMs } of watch.seen) {
+      const uid = pod.metadata?.uid ?? '';
+      if (pod.status?.phase === 'Succeeded' && !firstSucceeded.has(uid)) firstSucceeded.set(uid, atMs);
+    }
+    const endSeenAfterMs = Math.max(...firstSucceeded.values()) - lastEndMs;
     const running = new Set(
       watch.seen.filter(({ pod }) => pod.status?.phase === 'Running').map(({ pod }) => pod.metadata?.uid),
     );
@@ -80,7 +80,6 @@ describeOn(EVERYTHING, 'a Job of 100 pods at once', () => {
       `bare sbatch loop ${(bareMs / 1000).toFixed(1)} s; the Job's pods submitted in ${(submittedMs / 1000).toFixed(1)} s, ` +
         `ratio ${(submittedMs / bareMs).toFixed(2)}; ${running.size} seen Running; last Succeeded seen ${(endSeenAfterMs / 1000).toFixed(2)} s after the last job`,
     );
-    expect(allSeenMs).toBeGreaterThan(from);
     expect((await podsOf(stack.namespace)).filter((pod) => pod.status?.phase === 'Succeeded')).toHaveLength(PODS);
     expect(running.size).toBe(PODS);
     expect(endSeenAfterMs).toBeLessThan(3_000);

@@ -30,16 +30,22 @@ export function createApi(): Api {
   return {
     call: (method, path, body) =>
       new Promise((resolve, reject) => {
-        const headers = body === undefined ? {} : { 'content-type': 'application/json' };
-        const call = request(new URL(path, cluster?.server), { method, agent, headers }, (response) => {
-          let text = '';
-          response.setEncoding('utf8').on('data', (chunk: string) => {
-            text += chunk;
-          });
-          response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
-        });
+        const sent = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+        // Node frames the body of a DELETE only when its length is given.
+        const headers = sent && { 'content-type': 'application/json', 'content-length': sent.length };
+        const call = request(
+          new URL(path, cluster?.server),
+          { method, agent, ...(headers && { headers }) },
+          (response) => {
+            let text = '';
+            response.setEncoding('utf8').on('data', (chunk: string) => {
+              text += chunk;
+            });
+            response.once('end', () => resolve({ status: response.statusCode ?? 0, text }));
+          },
+        );
         call.once('error', reject);
-        call.end(body === undefined ? undefined : JSON.stringify(body));
+        call.end(sent);
       }),
     [Symbol.dispose]: () => agent.destroy(),
   };

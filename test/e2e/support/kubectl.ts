@@ -66,21 +66,26 @@ export interface PodWatch extends Disposable {
 
 /** Starts watching the pods of a namespace; resolves at once, so give it a moment before the first change. */
 export function watchPods(namespace: string): PodWatch {
-  const child: ChildProcess = spawn(
-    environment.kubectl,
-    ['-n', namespace, 'get', 'pods', '-w', '--output-watch-events', '-o', 'json'],
-    { env, stdio: ['ignore', 'pipe', 'inherit'] },
-  );
   const seen: SeenPod[] = [];
-  let rest = '';
-  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    const atMs = performance.now();
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const event = JSON.parse(line) as { type: SeenPod['type']; object: Pod };
-      seen.push({ atMs, type: event.type, pod: event.object });
-    }
-  });
+  const args = ['-n', namespace, 'get', 'pods', '-w', '--output-watch-events', '-o', 'json'];
+  let child: ChildProcess;
+  const start = (): void => {
+    let rest = '';
+    child = spawn(environment.kubectl, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      const atMs = performance.now();
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const event = JSON.parse(line) as { type: SeenPod['type']; object: Pod };
+        seen.push({ atMs, type: event.type, pod: event.object });
+      }
+    });
+    // A busy API server may refuse the first try; a user would type it again.
+    child.once('exit', (_, signal) => {
+      if (signal === null) start();
+    });
+  };
+  start();
   return { seen, [Symbol.dispose]: () => void child.kill('SIGKILL') };
 }
