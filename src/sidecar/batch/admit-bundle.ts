@@ -1,6 +1,7 @@
 import { InterlinkError } from '../../base/errors.ts';
 import type { PodBundle } from '../../contract/pod-bundle.ts';
 import { renderFieldPath } from '../../kube/manifest.ts';
+import { isRelativePath } from '../../kube/names.ts';
 import type { ConfigMap, Secret, Volume } from '../../kube/types.ts';
 import { validateData } from '../../kube/validate-data.ts';
 import { validatePod } from '../../kube/validate-pod.ts';
@@ -25,6 +26,12 @@ export function admitBundle(bundle: PodBundle): void {
     for (const object of objects)
       for (const { path, message } of validateData(object, kind))
         faults.push(`${kind} ${object.metadata?.name ?? '?'}: ${renderFieldPath(path)}: ${message}`);
+  for (const { metadata, data, binaryData } of bundle.projectedVolumes)
+    for (const path of Object.keys({ ...data, ...binaryData }))
+      if (!isRelativePath(path))
+        faults.push(
+          `content of volume ${JSON.stringify(metadata?.name)}: ${JSON.stringify(path)} must be a relative path without ".."`,
+        );
   if (faults.length === 0) return;
   const { namespace, name } = bundle.pod.metadata ?? {};
   throw new InterlinkError('Invalid', `pod ${namespace}/${name} cannot run here: ${faults.join('; ')}`, {

@@ -56,7 +56,7 @@ describe.concurrent('a sidecar that dies', () => {
 
     await using again = await slurm.open();
     await untilStatus(again.engine, pod, isGone);
-    await expect.poll(() => slurm.stateOf(jobId)).not.toMatch(/PENDING|RUNNING/);
+    await expect.poll(() => slurm.stateOf(jobId), { timeout: 8_000 }).not.toMatch(/PENDING|RUNNING/);
   });
 
   test('takes up jobs that ran and ended while it was away', async ({ expect }) => {
@@ -65,7 +65,7 @@ describe.concurrent('a sidecar that dies', () => {
     const first = await slurm.open();
     for (const pod of pods) await first.engine.create(bundleOf(pod), call);
     await first[Symbol.asyncDispose]();
-    await expect.poll(() => slurm.stateOf('1')).toBe('FAILED');
+    await expect.poll(() => slurm.stateOf('1'), { timeout: 8_000 }).toBe('FAILED');
 
     await using again = await slurm.open();
     const codes = await Promise.all(
@@ -138,7 +138,7 @@ describe.concurrent('a submission without a clear outcome', () => {
     const { engine } = sidecar;
     const pod = shellPod('exit 8');
     await engine.create(bundleOf(pod), call).catch(() => {});
-    await expect.poll(() => slurm.stateOf('1')).toBe('FAILED');
+    await expect.poll(() => slurm.stateOf('1'), { timeout: 8_000 }).toBe('FAILED');
     await slurm.purge();
     await slurm.mend('squeue');
     const status = await untilStatus(engine, pod, isGone);

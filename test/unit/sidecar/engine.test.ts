@@ -82,13 +82,13 @@ test.concurrent.for(['fail', 'hang', 'garbage', 'error0', 'half'])(
   'squeue that %s changes no pod',
   async (fault, { expect }) => {
     await using slurm = await ScriptedSlurm.create();
-    await using sidecar = await slurm.open({ change: { lostGraceSeconds: 0 } });
+    await using sidecar = await slurm.open({ change: { lostGraceSeconds: 0.2, commandTimeoutSeconds: 1 } });
     const { engine } = sidecar;
     const pod = shellPod('until [ -f go ]; do sleep 0.1; done; exit 7');
     await engine.create(bundleOf(pod), call);
     await untilStatus(engine, pod, ({ sandbox }) => sandbox === 'Ready');
-    await slurm.purge();
     await slurm.fault('squeue', fault);
+    await slurm.purge();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     const [during] = await engine.status([pod]);
     expect(`${during?.sandbox} ${during?.message ?? ''}`).toBe('Ready ');
@@ -124,7 +124,7 @@ test.concurrent('accounting tells the end of a job that the queue has forgotten'
   const { engine } = sidecar;
   const pod = shellPod('exit 9 # vanish');
   const { jobId } = await engine.create(bundleOf(pod), call);
-  await expect.poll(() => slurm.stateOf(jobId)).toBe('FAILED');
+  await expect.poll(() => slurm.stateOf(jobId), { timeout: 8_000 }).toBe('FAILED');
   await slurm.purge();
   const status = await untilStatus(engine, pod, isGone);
   expect(status.containers[0]?.state?.terminated).toMatchObject({ exitCode: 9 });
