@@ -35,7 +35,10 @@ export function writeCodeCaches(node: string, directory: string, warm: string, e
   writeFileSync(join(directory, 'warm.json'), JSON.stringify({ commands: WARM_COMMANDS, chunks: entryChunks }));
   writeFileSync(join(directory, 'warm.yaml'), WARM_CONFIG);
   run(['--hash-seed=42', '--predictable', '--no-flush-bytecode'], [warm, directory, caches]);
-  for (const name of readdirSync(caches)) {
+  const names = readdirSync(caches);
+  const missing = ['main.js', ...entryChunks].filter((name) => !names.includes(`${name}.cache`));
+  if (missing.length > 0) throw new Error(`no code cache was written for ${missing.join(', ')}`);
+  for (const name of names) {
     const cache = readFileSync(join(caches, name));
     cache.writeUInt32LE(Number(flagHash), FLAG_HASH_OFFSET);
     writeFileSync(join(directory, name), cache);

@@ -7,18 +7,20 @@ const { join } = require('node:path');
 const [, , directory, caches] = process.argv;
 const { main, load, scripts } = require(join(directory, 'loader.cjs'));
 const { commands, chunks } = JSON.parse(readFileSync(join(directory, 'warm.json'), 'utf8'));
-const end = process.exit;
+// With an io of its own a command leaves the process alone; otherwise it would end it soon after.
+const { stdin, stdout, stderr } = process;
+const io = { stdin, stdout, stderr, env: {}, signal: new AbortController().signal };
 
 (async () => {
   for (const argv of commands) {
-    const code = await main(argv);
+    const code = await main(argv, io);
     if (code !== 0) throw new Error(`${argv.join(' ')} ended with ${code}`);
   }
   for (const name of chunks) load(`./${name}`);
   if (caches !== undefined)
     for (const [name, script] of scripts) writeFileSync(join(caches, `${name}.cache`), script.createCachedData());
-  end(0);
+  process.exit(0);
 })().catch((error) => {
   console.error(error);
-  end(1);
+  process.exit(1);
 });
