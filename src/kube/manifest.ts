@@ -22,21 +22,35 @@ export function renderFieldPath(path: FieldPath): string {
   return text;
 }
 
-/** `0o17` is an octal number for go-yaml although YAML 1.1 does not know it. */
-const octalWithLetter: ScalarTag = {
+/** Whole numbers as Go's `strconv.ParseInt` with base 0 has them once the underscores are gone: `0400` and `0o400` are octal. */
+const goInteger: ScalarTag = {
   tag: 'tag:yaml.org,2002:int',
   default: true,
-  test: /^[-+]?0o[0-7_]+$/,
-  resolve: (text) => {
-    const negative = text.startsWith('-');
-    const digits = text.replace(/^[-+]?0o/, '').replaceAll('_', '');
-    const value = Number.parseInt(digits, 8);
-    return negative ? -value : value;
+  test: /^(?:[-+]_*)?(?:0_*[bB]_*[01][01_]*|0_*[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0_*[oO]_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)$/,
+  resolve(text) {
+    const digits = text.replaceAll('_', '').replace(/^[-+]/, '');
+    const [prefix = '', radix = 10] = INTEGER_PREFIXES.find(([start]) => start.test(digits)) ?? [];
+    const value = digits === '0' ? 0 : Number.parseInt(digits.replace(prefix, ''), radix);
+    return text.startsWith('-') ? -value : value;
   },
 };
 
-/** go-yaml reads neither base-60 numbers (`22:22`) nor, into JSON, time stamps: both stay strings. */
-const LEFT_AS_TEXT = new Set(['TIME', 'tag:yaml.org,2002:timestamp']);
+const INTEGER_PREFIXES: readonly (readonly [RegExp, number])[] = [
+  [/^0b/i, 2],
+  [/^0x/i, 16],
+  [/^0o?/i, 8],
+];
+
+/** Other numbers as go-yaml has them; `E2` and `.` are text, `08` is 8. */
+const goFloat: ScalarTag = {
+  tag: 'tag:yaml.org,2002:float',
+  default: true,
+  test: /^[-+]?(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9][0-9_]*)?$/,
+  resolve: (text) => Number(text.replaceAll('_', '')),
+};
+
+/** What go-yaml reads in its own way or, into JSON, not at all: time stamps and base-60 numbers stay text. */
+const REPLACED = new Set(['tag:yaml.org,2002:int', 'tag:yaml.org,2002:float', 'tag:yaml.org,2002:timestamp']);
 
 /**
  * The objects of a manifest as `kubectl apply -f` reads them: several documents, YAML or JSON, the scalars of YAML 1.1 as go-yaml has them
@@ -56,8 +70,9 @@ export function parseManifest(text: string, file: string): readonly ManifestObje
     stringKeys: false,
     prettyErrors: false,
     customTags: (tags) => [
-      octalWithLetter,
-      ...tags.filter((tag) => typeof tag === 'string' || (!LEFT_AS_TEXT.has(tag.tag) && tag.format !== 'TIME')),
+      goInteger,
+      goFloat,
+      ...tags.filter((tag) => typeof tag === 'string' || !REPLACED.has(tag.tag)),
     ],
   });
   const objects: ManifestObject[] = [];
