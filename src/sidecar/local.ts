@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { systemCodeOf } from '../base/errors.ts';
@@ -16,8 +16,11 @@ export interface LocalDeps {
   readonly script: string;
 }
 
-/** Writes the pid, by which the job is found again after a restart of the sidecar, then becomes the batch script and with it the runner. */
-const LAUNCHER = `umask 077; echo $$ >${PID_FILE}.tmp && mv ${PID_FILE}.tmp ${PID_FILE} && exec /bin/sh "$1"`;
+/**
+ * Leaves the pid, by which the job is found again after a restart of the sidecar, then becomes the batch script and with it the runner. A second start of
+ * one job finds the file taken and ends.
+ */
+const LAUNCHER = `umask 077; echo $$ >${PID_FILE}.$$; ln ${PID_FILE}.$$ ${PID_FILE} 2>/dev/null || again=1; rm -f ${PID_FILE}.$$; [ -n "\${again-}" ] || exec /bin/sh "$1"`;
 const MEBIBYTE = 1024 * 1024;
 
 /**
@@ -46,7 +49,7 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
       children.add(uid);
       const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
         children.delete(uid);
-        exits.set(uid, { code, signal });
+        if (child.pid === undefined || isOwner(directory.root, child.pid)) exits.set(uid, { code, signal });
         running = Math.max(0, running - 1);
         startWaiting();
         tell();
@@ -62,7 +65,9 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
     }
   };
   let running = 0;
+  let closed = false;
   const startWaiting = (): void => {
+    if (closed) return;
     for (const [uid, directory] of waiting) {
       if (Math.max(running, children.size) >= config.maxPods) return;
       waiting.delete(uid);
@@ -132,11 +137,24 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
         pods: String(config.maxPods),
       };
     },
+    close() {
+      closed = true;
+    },
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
   };
+}
+
+/** Whether the job of the directory is the process that ended, not one that came second. */
+function isOwner(directory: string, pid: number): boolean {
+  try {
+    return Number.parseInt(readFileSync(join(directory, PID_FILE), 'utf8'), 10) === pid;
+  } catch {
+    // It ended before it could leave its pid.
+    return true;
+  }
 }
 
 function endOf(

@@ -105,6 +105,8 @@ export interface BatchSystem {
   cancel(job: KnownJob, onlyPending: boolean, signal: AbortSignal): Promise<void>;
   /** Totals that this sidecar's pods may use. */
   capacity(signal: AbortSignal): Promise<SiteResources>;
+  /** Begins nothing more; jobs go on. */
+  close?(): void;
   /** Calls `listener` when a job has changed, where the batch system can tell; returns how to stop that. */
   onChange?(listener: () => void): () => void;
 }

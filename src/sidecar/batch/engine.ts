@@ -265,6 +265,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
     this.#stop.abort(
       new InterlinkError('Unavailable', 'the sidecar is stopping; try again', { code: 'sidecar.stopping' }),
     );
+    this.#deps.system.close?.();
     await Promise.allSettled(this.#background);
   }
 

@@ -64,13 +64,13 @@ function endOf(row: SlurmRow, word: string, by: string | undefined): BatchEnd {
   if (by !== undefined) words.push(`by user ${by}`);
   const facts = [
     ...(exit.code > 0 ? [`exit code ${exit.code}`] : []),
-    ...(exit.signal > 0 ? [`signal ${exit.signal}`] : []),
+    ...(isSignal(exit.signal) ? [`signal ${exit.signal}`] : []),
     ...(NOTHING.has(row.reason) || row.reason === 'NonZeroExitCode' ? [] : [row.reason]),
     ...(NOTHING.has(row.nodeName) ? [] : [`on ${row.nodeName}`]),
   ];
   return {
     exitCode: code,
-    ...(exit.signal > 0 && exit.signal < 65 && exitCode === 'exit' ? { signal: exit.signal } : {}),
+    ...(isSignal(exit.signal) && exitCode === 'exit' ? { signal: exit.signal } : {}),
     containerReason: code === 0 ? 'Completed' : containerReason === 'Completed' ? 'Error' : containerReason,
     ...(podReason === undefined ? {} : { podReason }),
     message: `job ${row.jobId}: ${words.join(' ')}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`,
@@ -94,4 +94,9 @@ export function parseDuration(text: string): number | undefined {
   if (!match) return undefined;
   const [, days = '0', hours = '0', minutes = '0', seconds = '0'] = match;
   return ((Number(days) * 24 + Number(hours)) * 60 + Number(minutes)) * 60 + Number(seconds);
+}
+
+/** Slurm also writes numbers of its own there, such as 125 for out of memory. */
+function isSignal(number: number): boolean {
+  return number > 0 && number < 65;
 }

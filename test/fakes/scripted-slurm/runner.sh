@@ -1,7 +1,7 @@
 #!/bin/sh
 # Stands in for `interlink runner .`: claims the job, does what the pod's first command says (a line of shell), and writes records as the runner does.
 mkdir claim 2>/dev/null || exit 0
-echo "${PWD##*/} ${SLURM_JOB_ID:-none}" >>"$RUNNER_LEDGER"
+echo "${PWD##*/} ${SLURM_JOB_ID:-none}" >>"${RUNNER_LEDGER:-/dev/null}"
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 uid=$(id -u)
 started=$(now)

@@ -1,0 +1,130 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { systemClock } from '../../../src/base/clock.ts';
+import { localCommandRunner } from '../../../src/base/command.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
+import { sidecarConfig } from '../../../src/sidecar/config.ts';
+import { createLocalSidecar } from '../../../src/sidecar/create-local-sidecar.ts';
+import { type OpenedSidecar, openSidecar } from '../../../src/sidecar/open-sidecar.ts';
+import { bundleOf, isGone, RUNNER, shellPod, untilStatus } from '../../fakes/scripted-slurm/scripted-slurm.ts';
+
+const call = { signal: new AbortController().signal };
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'interlink-local-'));
+});
+afterEach(async () => {
+  await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+});
+
+function open(local: object = {}): Promise<OpenedSidecar> {
+  return openSidecar({
+    kind: 'local',
+    config: sidecarConfig.parse({
+      stateDirectory: join(directory, 'state'),
+      pollIntervalSeconds: 0.2,
+      stopMarginSeconds: 1,
+      local,
+    }),
+    clock: systemClock,
+    logger: silentLogger,
+    commands: localCommandRunner,
+    environment: { PATH: '/usr/bin:/bin' },
+    version: '0',
+    command: [RUNNER],
+  });
+}
+
+const processOf = (pod: { metadata?: { uid?: string } }): string =>
+  join(directory, 'state', 'jobs', pod.metadata?.uid ?? '', 'job.pid');
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+test('a pod is a process that outlives the sidecar and is found again', async () => {
+  const pod = shellPod('until [ -f go ]; do sleep 0.05; done; exit 4');
+  {
+    await using sidecar = await open();
+    await sidecar.engine.create(bundleOf(pod), call);
+    await untilStatus(sidecar.engine, pod, ({ sandbox }) => sandbox === 'Ready');
+  }
+  expect(isAlive(Number(await readFile(processOf(pod), 'utf8')))).toBe(true);
+  await using sidecar = await open();
+  expect((await sidecar.engine.status([pod]))[0]?.sandbox).toBe('Ready');
+  await localCommandRunner.run(['touch', join(directory, 'state', 'jobs', pod.metadata?.uid ?? '', 'go')], {
+    env: { PATH: '/bin' },
+    timeoutMs: 5_000,
+  });
+  const status = await untilStatus(sidecar.engine, pod, isGone);
+  expect(status.containers[0]?.state?.terminated?.exitCode).toBe(4);
+});
+
+test('more pods than the limit wait for their turn, also over a restart', async () => {
+  const pods = [shellPod('sleep 0.5'), shellPod('sleep 0.1'), shellPod('sleep 0.1')];
+  {
+    await using sidecar = await open({ maxPods: 1 });
+    for (const pod of pods) await sidecar.engine.create(bundleOf(pod), call);
+    const status = await untilStatus(sidecar.engine, pods[2] ?? {}, ({ reason }) => reason === 'Resources');
+    expect(status.containers[0]?.state?.waiting?.reason).toBe('Resources');
+  }
+  await using sidecar = await open({ maxPods: 1 });
+  for (const pod of pods) {
+    const status = await untilStatus(sidecar.engine, pod, isGone);
+    expect(status.containers[0]?.state?.terminated?.exitCode).toBe(0);
+  }
+});
+
+test('a waiting pod that is deleted never starts', async () => {
+  await using sidecar = await open({ maxPods: 1 });
+  const [first, second] = [shellPod('sleep 0.5'), shellPod('true')];
+  await sidecar.engine.create(bundleOf(first), call);
+  await sidecar.engine.create(bundleOf(second), call);
+  await sidecar.engine.delete(second, call);
+  await untilStatus(sidecar.engine, second, isGone);
+  await untilStatus(sidecar.engine, first, isGone);
+  expect(existsSync(processOf(second))).toBe(false);
+});
+
+test('a runner that is killed ends its pod with the signal in the message', async () => {
+  await using sidecar = await open();
+  const pod = shellPod('sleep 30');
+  await sidecar.engine.create(bundleOf(pod), call);
+  await untilStatus(sidecar.engine, pod, ({ sandbox }) => sandbox === 'Ready');
+  process.kill(-Number(await readFile(processOf(pod), 'utf8')), 'SIGKILL');
+  const status = await untilStatus(sidecar.engine, pod, isGone);
+  expect(status.containers[0]?.state?.terminated).toMatchObject({ exitCode: 137 });
+  expect(status.containers[0]?.state?.terminated?.message).toContain('SIGKILL');
+});
+
+test('it offers this machine', async () => {
+  await using sidecar = await open({ cpus: 3, memoryMiB: 512 });
+  expect((await sidecar.engine.ping(call)).resources).toMatchObject({ cpu: '3', memory: '512Mi' });
+});
+
+test('an embedded sidecar leaves neither processes nor files behind', async () => {
+  const before = new Set(await readdir(tmpdir()));
+  const pod = shellPod('sleep 30');
+  {
+    await using sidecar = await createLocalSidecar({
+      runtime: { name: 'process' },
+      clock: systemClock,
+      logger: silentLogger,
+      environment: { PATH: '/usr/bin:/bin' },
+      version: '0',
+      command: [RUNNER],
+    });
+    await sidecar.create(bundleOf(pod), call);
+    await untilStatus(sidecar, pod, ({ sandbox }) => sandbox === 'Ready');
+  }
+  const left = (await readdir(tmpdir())).filter((name) => /^interlink-[A-Za-z0-9]{6}$/.test(name) && !before.has(name));
+  expect(left).toEqual([]);
+});
