@@ -34,6 +34,11 @@ export class ScriptedSlurm implements AsyncDisposable {
     return slurm;
   }
 
+  /** One that another process has made. */
+  static at(directory: string): ScriptedSlurm {
+    return new ScriptedSlurm(directory);
+  }
+
   private constructor(directory: string) {
     this.directory = directory;
   }
