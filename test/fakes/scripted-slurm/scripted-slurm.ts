@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -137,16 +137,7 @@ export class ScriptedSlurm implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const id of await readdir(this.#path('jobs'))) {
-      await writeFile(this.#path('jobs', id, 'cancelled'), '');
-      const pid = Number(await readFile(this.#path('jobs', id, 'pid'), 'utf8').catch(() => '0'));
-      if (pid > 0)
-        try {
-          process.kill(pid, 'SIGKILL');
-        } catch {
-          // It has ended.
-        }
-    }
+    for (const line of await this.#lines('sessions')) endSession(Number(line));
     await rm(this.directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
@@ -157,6 +148,16 @@ export class ScriptedSlurm implements AsyncDisposable {
   async #lines(name: string): Promise<readonly string[]> {
     const text = await readFile(this.#path(name), 'utf8').catch(() => '');
     return text.split('\n');
+  }
+}
+
+/** Kills what is left of a job: the process group that its session leader began. */
+function endSession(leader: number): void {
+  if (leader <= 1) return;
+  try {
+    process.kill(-leader, 'SIGKILL');
+  } catch {
+    // Nothing is left.
   }
 }
 

@@ -35,6 +35,8 @@ stateOf() { cut -d "$X" -f 2 <"$S/jobs/$1/row"; }
 
 run() {
   id=$1 d=$S/jobs/$1
+  # The leader of a session of its own, by which a test ends all that a job has started.
+  echo $$ >>"$S/sessions"
   while [ -f "$S/hold" ] || older "$id"; do
     [ -f "$d/cancelled" ] && exit 0
     sleep 0.05

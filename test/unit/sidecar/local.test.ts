@@ -18,6 +18,12 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'interlink-local-'));
 });
 afterEach(async () => {
+  const jobs = join(directory, 'state', 'jobs');
+  // What a failed test has left running.
+  for (const uid of await readdir(jobs).catch(() => [])) {
+    const leader = Number(await readFile(join(jobs, uid, 'job.pid'), 'utf8').catch(() => '0'));
+    if (leader > 1 && isAlive(leader)) process.kill(-leader, 'SIGKILL');
+  }
   await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 });
 
@@ -99,7 +105,9 @@ test('a runner that is killed ends its pod with the signal in the message', asyn
   const pod = shellPod('sleep 30');
   await sidecar.engine.create(bundleOf(pod), call);
   await untilStatus(sidecar.engine, pod, ({ sandbox }) => sandbox === 'Ready');
-  process.kill(-Number(await readFile(processOf(pod), 'utf8')), 'SIGKILL');
+  const leader = Number(await readFile(processOf(pod), 'utf8'));
+  expect(leader).toBeGreaterThan(1);
+  process.kill(-leader, 'SIGKILL');
   const status = await untilStatus(sidecar.engine, pod, isGone);
   expect(status.containers[0]?.state?.terminated).toMatchObject({ exitCode: 137 });
   expect(status.containers[0]?.state?.terminated?.message).toContain('SIGKILL');
