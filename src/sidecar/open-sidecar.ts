@@ -57,7 +57,7 @@ export async function openSidecar(deps: OpenSidecarDeps): Promise<OpenedSidecar>
   const stateDirectory = config.stateDirectory ?? join(homedir(), '.local/state/interlink', kind);
   await makePrivateDirectory(stateDirectory);
   await using resources = new AsyncDisposableStack();
-  const journal = resources.use(Journal.open(join(stateDirectory, 'journal.sqlite')));
+  const journal = resources.use(Journal.open(join(stateDirectory, 'journal.sqlite'), clock));
   const files = await JobFiles.open(stateDirectory, deps.command ?? selfCommand());
   const env = Object.fromEntries(
     HANDED_ON.flatMap((name) => (environment[name] === undefined ? [] : [[name, environment[name]]])),

@@ -42,6 +42,7 @@ import { runRecordSweep } from './record-sweep.ts';
 import { Retention } from './retention.ts';
 import { Stopper, stopRequest } from './stopper.ts';
 import { Submitter } from './submitter.ts';
+import { Turns } from './turns.ts';
 import { WatchHub } from './watch-hub.ts';
 
 /** The live channel as the engine uses it. */
@@ -67,6 +68,8 @@ export interface EngineDeps {
 /** Capacity is asked for at most this often; the node pings every few seconds. */
 const CAPACITY_MS = 10_000;
 const DEFAULT_GRACE_SECONDS = 30;
+/** More than Node's four file threads would only queue there. */
+const DIRECTORIES = 8;
 
 /**
  * A sidecar over any batch system. The journal holds every intent before it is acted on, so the process may be killed at any moment; stopping it stops no pod.
@@ -78,6 +81,8 @@ export class BatchEngine implements Sidecar, ChannelHost {
   readonly #stop = new AbortController();
   readonly #background = new Set<Promise<void>>();
   readonly #accepting = new Map<string, { readonly hash: string; readonly job: Promise<PodJob> }>();
+  /** Directories are made a few at a time, so that the first of a burst is submitted while the others are still being written. */
+  readonly #directories = new Turns(DIRECTORIES);
   readonly #hub: WatchHub;
   readonly #table: JobTable;
   readonly #submitter: Submitter;
@@ -315,7 +320,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
       ...(scratch === undefined ? {} : { scratch }),
       ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
     };
-    await files.prepare(ref.uid, spec, plan.preExec);
+    await this.#directories.take(() => files.prepare(ref.uid, spec, plan.preExec));
     await failpoint('directory-written');
     const job = await this.#table.add({
       ...ref,

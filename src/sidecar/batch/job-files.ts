@@ -1,8 +1,15 @@
 import { lstat, open, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCodeOf } from '../../base/errors.ts';
-import { makePrivateDirectory, PRIVATE_DIRECTORY, syncDirectory, writeFileAtomic } from '../../base/files.ts';
+import {
+  makePrivateDirectory,
+  PRIVATE_DIRECTORY,
+  PRIVATE_FILE,
+  syncDirectory,
+  writeFileAtomic,
+} from '../../base/files.ts';
 import { type JobDirectory, type JobSpec, jobDirectory, type StopRequest } from '../../contract/job-directory.ts';
+import { SharedSync } from './shared-sync.ts';
 
 /**
  * The batch script of every job: a constant, so that no value of a user is ever read by a shell. The working directory is the job directory.
@@ -17,12 +24,14 @@ exec ./interlink runner .
 /** The directories of a sidecar's jobs under its state directory, and what is put into them. */
 export class JobFiles {
   readonly #root: string;
+  readonly #roots: SharedSync;
   readonly #launcher: string;
   /** Absolute path of the batch script. */
   readonly script: string;
 
   private constructor(stateDirectory: string, launcher: string) {
     this.#root = join(stateDirectory, 'jobs');
+    this.#roots = new SharedSync(this.#root);
     this.#launcher = launcher;
     this.script = join(stateDirectory, 'job.sh');
   }
@@ -46,13 +55,15 @@ export class JobFiles {
   /** Writes everything a job needs; durable on return. Repeating it replaces what a crash left half-made. */
   async prepare(uid: string, spec: JobSpec, preExec: string | undefined): Promise<void> {
     const directory = this.directory(uid);
+    await rm(directory.root, { recursive: true, force: true });
     await makePrivateDirectory(directory.root);
-    const link = join(directory.root, 'interlink');
-    await rm(link, { force: true });
-    await symlink(this.#launcher, link);
-    if (preExec !== undefined) await writeFile(join(directory.root, 'pre-exec.sh'), `${preExec}\n`, { mode: 0o600 });
-    await writeFileAtomic(directory.spec, JSON.stringify(spec));
-    await syncDirectory(this.#root);
+    await symlink(this.#launcher, join(directory.root, 'interlink'));
+    if (preExec !== undefined)
+      await writeFile(join(directory.root, 'pre-exec.sh'), `${preExec}\n`, { mode: PRIVATE_FILE });
+    // Nobody reads it before the journal says that it is whole, so it needs no second name; and syncing it last makes most disks sync all of the above with it.
+    await writeFile(directory.spec, JSON.stringify(spec), { mode: PRIVATE_FILE, flag: 'wx', flush: true });
+    await syncDirectory(directory.root);
+    await this.#roots.sync();
   }
 
   /** Tells the runner to end; durable on return. A directory that is gone needs none. */

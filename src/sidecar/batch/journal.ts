@@ -1,10 +1,12 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import type { Clock } from '../../base/clock.ts';
 import { InterlinkError, messageOf } from '../../base/errors.ts';
 import { PRIVATE_FILE } from '../../base/files.ts';
 import type { JobRecord } from './job-record.ts';
 
 const SCHEMA_VERSION = 1;
+const MAX_REST_MS = 100;
 /** `errcode` of node:sqlite errors, SQLite's own result codes. @see https://sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
@@ -12,17 +14,20 @@ const SQLITE_NOTADB = 26;
 
 /**
  * The durable memory of a sidecar: one row per pod in an SQLite file that works on network file systems too (`journal_mode=TRUNCATE`,
- * `synchronous=FULL`, exclusive lock). A write is durable when its promise resolves; writes of one turn of the event loop share one commit.
+ * `synchronous=FULL`, exclusive lock). A write is durable when its promise resolves; writes that come close together share one commit.
  */
 export class Journal implements Disposable {
   readonly #database: DatabaseSync;
+  readonly #clock: Clock;
   readonly #upsert: StatementSync;
   readonly #pending = new Map<string, string>();
   #waiting: PromiseWithResolvers<void> | undefined;
+  /** Monotonic time before which no further commit begins. */
+  #restUntilMs = 0;
   #closed = false;
 
   /** @throws Conflict when another process holds it, Invalid when the file is something else, Unavailable when it cannot be opened. */
-  static open(path: string): Journal {
+  static open(path: string, clock: Clock): Journal {
     // SQLite would create it with the umask's mode, and its journal file takes the mode of the database.
     closeSync(openSync(path, 'a', PRIVATE_FILE));
     let database: DatabaseSync | undefined;
@@ -33,15 +38,16 @@ export class Journal implements Disposable {
         'BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS jobs (uid TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT',
       );
       database.exec('CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; COMMIT');
-      return new Journal(database, path);
+      return new Journal(database, path, clock);
     } catch (error) {
       database?.close();
       throw describe(error, path);
     }
   }
 
-  private constructor(database: DatabaseSync, path: string) {
+  private constructor(database: DatabaseSync, path: string, clock: Clock) {
     this.#database = database;
+    this.#clock = clock;
     this.#upsert = database.prepare(
       'INSERT INTO jobs VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET record = excluded.record',
     );
@@ -90,9 +96,23 @@ export class Journal implements Disposable {
     this.#pending.set(uid, text);
     if (!this.#waiting) {
       this.#waiting = Promise.withResolvers();
-      setImmediate(() => this.#commit());
+      void this.#commitSoon();
     }
     return this.#waiting.promise;
+  }
+
+  /**
+   * A commit holds up this whole process while the disk syncs. So after each one comes a rest as long as it took, in which writes gather for the next:
+   * on a slow disk under load they share fewer commits, and an idle sidecar commits at once.
+   */
+  async #commitSoon(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    const restMs = this.#restUntilMs - this.#clock.monotonicMs();
+    if (restMs > 0) await this.#clock.sleep(Math.min(restMs, MAX_REST_MS));
+    const startedMs = this.#clock.monotonicMs();
+    this.#commit();
+    const endedMs = this.#clock.monotonicMs();
+    this.#restUntilMs = endedMs + (endedMs - startedMs);
   }
 
   #commit(): void {

@@ -1,10 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 import { InterlinkError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
-import type { BatchEnd, BatchSystem } from './batch-system.ts';
+import type { BatchEnd, BatchSystem, SubmitOutcome } from './batch-system.ts';
 import type { Failpoints } from './failpoints.ts';
 import type { JobFiles } from './job-files.ts';
 import type { PodJob } from './pod-job.ts';
+import { Turns } from './turns.ts';
 
 export interface SubmitterDeps {
   readonly system: BatchSystem;
@@ -23,6 +24,9 @@ export interface SubmitterDeps {
   readonly onFailure: (error: unknown) => void;
 }
 
+/** Intents that may be written ahead for each command that may run. */
+const AHEAD = 3;
+
 /** Verdict for a pod whose end was asked for before it was submitted. */
 const NOT_SUBMITTED: BatchEnd = {
   exitCode: 137,
@@ -34,12 +38,15 @@ const NOT_SUBMITTED: BatchEnd = {
 export class Submitter {
   readonly #deps: SubmitterDeps;
   readonly #concurrency: number;
+  readonly #commands: Turns;
   readonly #waiting: PodJob[] = [];
-  #running = 0;
+  /** Jobs whose intent is being written or whose command waits for its turn. */
+  #ahead = 0;
 
   constructor(deps: SubmitterDeps, concurrency: number) {
     this.#deps = deps;
     this.#concurrency = concurrency;
+    this.#commands = new Turns(concurrency);
   }
 
   /** Takes a job whose record is `accepted`; the outcome shows in `job.submitted`. */
@@ -48,40 +55,46 @@ export class Submitter {
     this.#pump();
   }
 
+  /** Intents are written ahead of the commands, so that these do not wait for the disk and intents share commits. */
   #pump(): void {
-    while (this.#running < this.#concurrency && !this.#deps.signal.aborted) {
+    while (this.#ahead < this.#concurrency * AHEAD && !this.#deps.signal.aborted) {
       const job = this.#waiting.shift();
       if (!job) return;
-      this.#running += 1;
-      void this.#submit(job)
+      this.#ahead += 1;
+      let isAhead = true;
+      const leave = (): void => {
+        if (isAhead) this.#ahead -= 1;
+        isAhead = false;
+        this.#pump();
+      };
+      void this.#submit(job, leave)
         .catch((error: unknown) => {
           if (!this.#deps.signal.aborted) this.#deps.onFailure(error);
         })
-        .finally(() => {
-          this.#running -= 1;
-          this.#pump();
-        });
+        .finally(leave);
     }
   }
 
-  async #submit(job: PodJob): Promise<void> {
-    const { system, files, clock, logger, failpoint, signal } = this.#deps;
+  async #submit(job: PodJob, leave: () => void): Promise<void> {
+    const { logger, clock, failpoint, signal } = this.#deps;
     if (job.record.stop) return this.#drop(job);
     const attempt = job.record.attempt + 1;
     await job.insist({ state: 'submitting', attempt });
     await failpoint('intent-written');
-    let outcome: Awaited<ReturnType<BatchSystem['submit']>>;
-    const startedMs = clock.monotonicMs();
+    let outcome: SubmitOutcome | undefined;
+    let startedMs = 0;
     try {
-      const { uid, record } = job;
-      outcome = await system.submit(
-        { uid, directory: files.directory(uid), script: files.script, plan: record.plan },
-        signal,
-      );
+      outcome = await this.#commands.take(async () => {
+        leave();
+        startedMs = clock.monotonicMs();
+        return job.record.stop ? undefined : await this.#run(job);
+      });
     } catch (error) {
       signal.throwIfAborted();
       return this.#refuse(job, error);
     }
+    // Deleted while it waited for its turn.
+    if (!outcome) return this.#drop(job);
     await failpoint('command-done');
     const fields = { podUid: job.uid, attempt, durationMs: Math.round(clock.monotonicMs() - startedMs) };
     if (outcome.kind === 'unknown') {
@@ -98,6 +111,13 @@ export class Submitter {
     logger.info('job submitted', { ...fields, jobId: outcome.jobId });
     this.#deps.onSubmitted();
     if (job.record.stop) this.#deps.pollSoon();
+  }
+
+  #run(job: PodJob): Promise<SubmitOutcome> {
+    const { system, files, signal } = this.#deps;
+    const { uid, record } = job;
+    signal.throwIfAborted();
+    return system.submit({ uid, directory: files.directory(uid), script: files.script, plan: record.plan }, signal);
   }
 
   async #refuse(job: PodJob, error: unknown): Promise<void> {

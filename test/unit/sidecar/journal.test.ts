@@ -2,6 +2,7 @@ import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { systemClock } from '../../../src/base/clock.ts';
 import type { JobRecord } from '../../../src/sidecar/batch/job-record.ts';
 import { Journal } from '../../../src/sidecar/batch/journal.ts';
 
@@ -28,7 +29,7 @@ const record = (uid: string, change: Partial<JobRecord> = {}): JobRecord => ({
 
 test('what was written is there after reopening, the last of each pod', async () => {
   {
-    using journal = Journal.open(path());
+    using journal = Journal.open(path(), systemClock);
     const writes = [
       journal.put(record('a')),
       journal.put(record('b')),
@@ -37,12 +38,12 @@ test('what was written is there after reopening, the last of each pod', async ()
     await Promise.all(writes);
     await journal.remove('b');
   }
-  using journal = Journal.open(path());
+  using journal = Journal.open(path(), systemClock);
   expect(journal.all()).toEqual([record('a', { state: 'submitting' })]);
 });
 
 test('writes of one moment share a commit', async () => {
-  using journal = Journal.open(path());
+  using journal = Journal.open(path(), systemClock);
   const commits = new Set<Promise<void>>();
   for (let index = 0; index < 100; index += 1) commits.add(journal.put(record(`u${index}`)));
   expect(commits.size).toBe(1);
@@ -51,16 +52,16 @@ test('writes of one moment share a commit', async () => {
 });
 
 test('it is private and has one owner', async () => {
-  using journal = Journal.open(path());
+  using journal = Journal.open(path(), systemClock);
   await journal.put(record('a'));
   expect((await stat(path())).mode & 0o777).toBe(0o600);
-  expect(() => Journal.open(path())).toThrow(
+  expect(() => Journal.open(path(), systemClock)).toThrow(
     expect.objectContaining({ kind: 'Conflict', message: expect.stringContaining('another interlink sidecar') }),
   );
 });
 
 test('a setting is made once', () => {
-  using journal = Journal.open(path());
+  using journal = Journal.open(path(), systemClock);
   expect(journal.setting('site', () => 'one')).toBe('one');
   expect(journal.setting('site', () => 'two')).toBe('one');
   expect(journal.peek('other')).toBeUndefined();
@@ -68,22 +69,24 @@ test('a setting is made once', () => {
 
 test('a file that is no journal is left alone and named', async () => {
   await writeFile(path(), 'x'.repeat(4096));
-  expect(() => Journal.open(path())).toThrow(expect.objectContaining({ kind: 'Invalid', code: 'journal.foreign' }));
+  expect(() => Journal.open(path(), systemClock)).toThrow(
+    expect.objectContaining({ kind: 'Invalid', code: 'journal.foreign' }),
+  );
 });
 
 test('a journal of another version is refused', () => {
   {
-    using journal = Journal.open(path());
+    using journal = Journal.open(path(), systemClock);
     journal.setting('schema', () => '1');
   }
   const database = new (process.getBuiltinModule('node:sqlite').DatabaseSync)(path());
   database.exec("UPDATE settings SET value = '99' WHERE name = 'schema'");
   database.close();
-  expect(() => Journal.open(path())).toThrow(/schema 99/);
+  expect(() => Journal.open(path(), systemClock)).toThrow(/schema 99/);
 });
 
 test('nothing is written after its end', async () => {
-  const journal = Journal.open(path());
+  const journal = Journal.open(path(), systemClock);
   const late = journal.put(record('a'));
   journal[Symbol.dispose]();
   await expect(late).rejects.toMatchObject({ kind: 'Unavailable' });
