@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { type Clock, rfc3339 } from '../base/clock.ts';
@@ -14,6 +14,7 @@ import { closeWriters, makePipes } from './namespace-pipes.ts';
 import type { Program, SystemCall } from './namespace-program.ts';
 import { DIE_WITH_PARENT, type Sandbox } from './namespace-sandbox.ts';
 import { type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
+import { containerProcesses } from './namespace-sweep.ts';
 import { openTerminal } from './namespace-terminal.ts';
 
 /** A container as system calls. */
@@ -77,12 +78,14 @@ export async function startContainer(
     );
   }
   const startedAt = rfc3339(clock.nowMs());
+  // Elsewhere the kernel ends everything with the first process.
+  const others = setup.sharedProcesses && keeper !== undefined ? containerProcesses(keeper, sandbox.pid) : undefined;
   const written = Promise.all([drain(streams.stdout, output.stdout), drain(streams.stderr, output.stderr)]);
   let ended = false;
   const exited = (async (): Promise<ContainerExit> => {
     const status = await reader.read(4);
     ended = true;
-    if (setup.sharedProcesses && keeper !== undefined) endOthers(keeper, logger);
+    others?.end(logger);
     acknowledge(run.channel);
     const finishedAt = rfc3339(clock.nowMs());
     await Promise.all([written, run.ended]);
@@ -130,6 +133,7 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
               { call: 'close', args: [4], what: 'close' },
               { call: 'umask', args: [0o22], what: 'set the mask of new files' },
               { call: 'setsid', args: [], tolerate: [EPERM], what: 'make a session' },
+              ...VICTIM,
               ...root,
               ...(tty ? ([{ call: 'ioctl', args: [0, TIOCSCTTY, 0], what: 'take the terminal' }] as const) : []),
               ...commandCalls(command, identityCalls(identity, process.arch)),
@@ -144,6 +148,17 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
 function closeCalls(descriptors: readonly number[]): readonly SystemCall[] {
   return descriptors.map((fd) => ({ call: 'close', args: [fd], tolerate: 'all', what: 'close' }));
 }
+
+/** When memory runs out in the job, the kernel shall take a container and not the runner, which has to tell what happened. Anybody may raise the score. */
+const VICTIM: readonly SystemCall[] = [
+  {
+    call: 'openat',
+    args: [LINUX.AT_FDCWD, '/proc/self/oom_score_adj', LINUX.O_WRONLY | LINUX.O_CLOEXEC, 0],
+    save: 'score',
+    what: 'open the out-of-memory score',
+  },
+  { call: 'write', args: [{ slot: 'score' }, '1000', 4], tolerate: 'all', what: 'raise the out-of-memory score' },
+];
 
 interface Streams {
   readonly stdio: readonly [number | 'ignore', number, number];
@@ -220,28 +235,6 @@ function firstChild(keeper: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${keeper}/task/${keeper}/children`, 'utf8').trim();
     return text === '' ? undefined : Number(text.split(' ')[0]);
-  } catch {
-    return undefined;
-  }
-}
-
-/** In a shared process namespace the end of the first process does not end the others; they are known by the mount namespace. */
-function endOthers(keeper: number, logger: Logger): void {
-  const own = namespaceOf(keeper);
-  if (own === undefined) return;
-  for (let round = 0; round < 20; round += 1) {
-    const others = readdirSync('/proc')
-      .map(Number)
-      .filter((pid) => Number.isInteger(pid) && pid !== keeper && namespaceOf(pid) === own);
-    if (others.length === 0) return;
-    for (const pid of others) sendSignal(pid, 'SIGKILL');
-  }
-  logger.warn('processes of a container with a shared process namespace do not end', { keeper });
-}
-
-function namespaceOf(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/mnt`);
   } catch {
     return undefined;
   }

@@ -63,7 +63,7 @@ export class PodNamespaces {
   async prepareVolumes(plan: ContainerPlan, sandbox: Sandbox): Promise<void> {
     const { fsGroup } = plan.security;
     for (const mount of plan.mounts) {
-      if (mount.tmpfs) await this.once(`tmpfs ${mount.source}`, () => mountTmpfs(mount, sandbox));
+      if (mount.tmpfs) await this.once(`${TMPFS}${mount.source}`, () => mountTmpfs(mount, sandbox));
       if (fsGroup === undefined || mount.optional || mount.tmpfs || !sandbox.ids || !hasId(sandbox.ids.gids, fsGroup))
         continue;
       await this.once(`group ${mount.source}`, async () => {
@@ -80,7 +80,18 @@ export class PodNamespaces {
 
   async removeTrees(paths: readonly string[]): Promise<void> {
     const sandbox = await this.sandbox();
+    const memory = [...this.#prepared.keys()]
+      .filter((key) => key.startsWith(TMPFS))
+      .map((key) => key.slice(TMPFS.length));
     await sandbox.run([
+      ...memory.map(
+        (path): SystemCall => ({
+          call: 'umount2',
+          args: [path, LINUX.MNT_DETACH],
+          tolerate: 'all', // removed before
+          what: 'unmount a memory volume',
+        }),
+      ),
       {
         call: 'execve',
         args: ['/bin/rm', { strings: ['rm', '-rf', '--', ...paths] }, { strings: [] }],
@@ -135,6 +146,9 @@ export class PodNamespaces {
     }
   }
 }
+
+/** Starts the keys of memory volumes; what comes behind is their directory. */
+const TMPFS = 'tmpfs ';
 
 const ELSEWHERE = ['/dev/shm', '/tmp', '/var/tmp'];
 

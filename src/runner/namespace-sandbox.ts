@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
 import { mkdir, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandRunner } from '../base/command.ts';
@@ -65,6 +66,12 @@ const BECOME_ROOT: readonly SystemCall[] = [
  */
 export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   const { directory, ids, commands } = options;
+  if (readlinkSync('/proc/self') !== String(process.pid))
+    throw new InterlinkError(
+      'Unsupported',
+      'this worker cannot isolate containers: its /proc is that of another process namespace. Start the job with a /proc of its own (unshare --mount-proc)',
+      { code: 'runtime.proc' },
+    );
   const work = join(directory, `sandbox-${randomBytes(4).toString('hex')}`);
   await mkdir(work, { mode: PRIVATE_DIRECTORY });
   const root = ids === undefined || hasId(ids.uids, 0) ? BECOME_ROOT : [];

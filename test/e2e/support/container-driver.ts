@@ -36,7 +36,7 @@ export interface DriverRequest {
   readonly environment?: Readonly<Record<string, string>>;
   readonly files: readonly DriverFile[];
   readonly containers: readonly DriverContainer[];
-  /** Starts the containers, prints `ready` and leaves them running. */
+  /** Starts the containers, prints its pid and leaves them running. */
   readonly hold?: boolean;
 }
 
@@ -100,7 +100,7 @@ for (const container of request.containers) {
 }
 const results = await Promise.all(running);
 if (request.hold) {
-  console.log('ready');
+  console.log(process.pid);
   await new Promise(() => setInterval(() => {}, 60_000));
 }
 for (const result of results) console.log(JSON.stringify(result));

@@ -219,6 +219,24 @@ describe.runIf(isLinux)('a container of the runtime process', () => {
       });
   });
 
+  it('sees the others of its pod when processes are shared, and its end ends what is its own', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const shared = { sharedProcesses: true };
+    const other = await start(['sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.02; done'], shared);
+    const script =
+      'sleep 60 & [ $$ != 1 ] && echo not 1; for p in /proc/[0-9]*/cmdline; do tr "\\0" " " <$p; echo; done | grep -c "[e]xit 9"; exit 4';
+    const one = await start(['sh', '-c', script], shared);
+    expect(await one.container.exited).toMatchObject({ exitCode: 4 });
+    expect(String(await one.stdout)).toBe('not 1\n1\n');
+    other.container.kill('SIGTERM');
+    expect(await other.container.exited).toMatchObject({ exitCode: 9 });
+  });
+
+  it('is what the kernel takes first when memory runs out', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    expect(await outputOf('cat /proc/self/oom_score_adj')).toBe('1000\n');
+  });
+
   it('can be kept from new privileges', async (context) => {
     if (unsupported) return context.skip(unsupported);
     const security = { allowPrivilegeEscalation: false, seccomp: 'RuntimeDefault' as const, dropCapabilities: ['ALL'] };
