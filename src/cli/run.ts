@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { Option } from 'commander';
 import { stringify } from 'yaml';
 import { rfc3339, systemClock } from '../base/clock.ts';
-import { messageOf, systemCodeOf } from '../base/errors.ts';
+import { InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import { type CollectFacts, collectBundle } from '../contract/collect-bundle.ts';
 import { derivePodStatus } from '../contract/derive-pod-status.ts';
@@ -16,7 +16,6 @@ import type { CliIo } from './cli-io.ts';
 import { describeError } from './describe-error.ts';
 import { EXIT } from './exit-codes.ts';
 import { examplesHelp } from './help-text.ts';
-import { exitCodeOf } from './run/exit-code.ts';
 import { LogPrinter } from './run/log-printer.ts';
 import { memorySource } from './run/memory-source.ts';
 import { addPlaceOptions, openSidecar } from './run/open-sidecar.ts';
@@ -88,7 +87,7 @@ async function runOn(sidecar: Sidecar, manifest: PodManifest, context: RunContex
   const source = memorySource(manifest.configMaps, manifest.secrets);
   const pod = identify(manifest.pod);
   const bundle = await collectBundle(pod, source, facts, { signal: io.signal });
-  const { status, failure, interrupted } = await runPod(bundle, {
+  const { status, exitCode, failure, interrupted } = await runPod(bundle, {
     sidecar,
     clock: systemClock,
     signals,
@@ -99,7 +98,7 @@ async function runOn(sidecar: Sidecar, manifest: PodManifest, context: RunContex
   await writeResult({ ...pod, status: final }, input, io);
   if (failure !== undefined) io.stderr.write(`error: ${failure}\n`);
   if (interrupted) return INTERRUPTED;
-  return failure === undefined ? exitCodeOf(status) : EXIT.failure;
+  return failure === undefined ? exitCode : EXIT.failure;
 }
 
 async function readManifest(file: string, io: CliIo): Promise<string> {
@@ -108,7 +107,7 @@ async function readManifest(file: string, io: CliIo): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     const reason = systemCodeOf(error) === 'ENOENT' ? 'no such file' : messageOf(error);
-    throw new Error(`${file}: ${reason}`);
+    throw new InterlinkError('Invalid', `${file}: ${reason}`, { code: 'cli.usage' });
   }
 }
 

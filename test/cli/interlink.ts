@@ -11,13 +11,20 @@ export interface Outcome {
   readonly err: string;
 }
 
-/** Runs the executable with nothing in its environment but `env`. */
-export function interlink(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+/** Runs the executable with nothing in its environment but `env`, and `input` as its standard input. */
+export function interlink(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  input = '',
+): Promise<Outcome> {
   return new Promise((done, reject) => {
     const child = spawn(INTERLINK, args, {
       env: { PATH: process.env.PATH ?? '', ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     });
+    // A command that ends without reading closes the pipe.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
     const output = { out: '', err: '' };
     child.stdout.on('data', (chunk: Buffer) => {
       output.out += chunk.toString();

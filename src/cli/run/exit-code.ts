@@ -1,8 +1,8 @@
-import type { PodStatus } from '../../contract/pod-status.ts';
+import { isOver, type PodStatus } from '../../contract/pod-status.ts';
 
 /**
- * The exit code of a pod that is over: that of the container, init containers included, that failed first, else 0. A pod that failed as a
- * whole without a failed container gives 1.
+ * The exit code that a pod has by now: that of the container, init containers included, that failed first, else 0. A pod that is over and failed
+ * as a whole without a failed container gives 1.
  */
 export function exitCodeOf(status: PodStatus): number {
   const failures = [...status.initContainers, ...status.containers]
@@ -11,5 +11,5 @@ export function exitCodeOf(status: PodStatus): number {
     .sort((a, b) => (a?.finishedAt ?? '').localeCompare(b?.finishedAt ?? ''));
   const [first] = failures;
   if (first) return first.exitCode;
-  return status.phase === 'Failed' ? 1 : 0;
+  return isOver(status) && status.phase === 'Failed' ? 1 : 0;
 }

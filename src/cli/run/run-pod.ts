@@ -5,6 +5,7 @@ import { isOver, type PodStatus } from '../../contract/pod-status.ts';
 import type { Sidecar } from '../../contract/sidecar.ts';
 import { cannotStart } from './cannot-start.ts';
 import { describeChange } from './describe-change.ts';
+import { exitCodeOf } from './exit-code.ts';
 import { type FollowDeps, followPod } from './follow-pod.ts';
 import type { StopSignals } from './stop-signals.ts';
 
@@ -20,6 +21,8 @@ export interface RunPodDeps extends Pick<FollowDeps, 'onLog'> {
 export interface PodRun {
   /** The last status before we ended the pod ourselves, else the last one of all. */
   readonly status: PodStatus;
+  /** That of the container that was seen to fail first, else 0; 1 when only the pod as a whole failed. */
+  readonly exitCode: number;
   /** Why no container could start, when that is so. */
   readonly failure?: string;
   readonly interrupted: boolean;
@@ -39,6 +42,7 @@ export async function runPod(bundle: PodBundle, deps: RunPodDeps): Promise<PodRu
   let status: PodStatus | undefined;
   let failure: string | undefined;
   let interrupted = false;
+  let exitCode = 0;
 
   const stop = async (gracePeriodSeconds?: number): Promise<void> => {
     const grace = gracePeriodSeconds === undefined ? {} : { deletionGracePeriodSeconds: gracePeriodSeconds };
@@ -65,6 +69,8 @@ export async function runPod(bundle: PodBundle, deps: RunPodDeps): Promise<PodRu
     for (const line of describeChange(status, next)) say(line);
     if (failure !== undefined) return;
     status = next;
+    // Times in a status are whole seconds, so the order in which failures come tells more.
+    exitCode ||= exitCodeOf(next);
     failure = isOver(next) ? undefined : cannotStart(next);
     if (failure !== undefined) void stop(0);
   };
@@ -81,7 +87,7 @@ export async function runPod(bundle: PodBundle, deps: RunPodDeps): Promise<PodRu
     await stop(0);
   }
   if (status === undefined) throw new Error('the site never said anything about the pod');
-  return { status, interrupted, ...(failure === undefined ? {} : { failure }) };
+  return { status, exitCode, interrupted, ...(failure === undefined ? {} : { failure }) };
 }
 
 /** An order to stop is taken at once or not at all. */

@@ -1,21 +1,24 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { InterlinkError } from '../../../src/base/errors.ts';
-import { exitCodeOf } from '../../../src/cli/run/exit-code.ts';
 import { type PodRun, type RunPodDeps, runPod } from '../../../src/cli/run/run-pod.ts';
 import type { PodBundle } from '../../../src/contract/pod-bundle.ts';
 import { MemorySidecar } from '../../fakes/memory-sidecar.ts';
 
 const UID = '11111111-2222-3333-4444-555555555555';
-const bundle: PodBundle = {
+const bundleWith = (names: readonly string[]): PodBundle => ({
   pod: {
     metadata: { name: 'p', namespace: 'default', uid: UID },
-    spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 0, containers: [{ name: 'c', image: 'x' }] },
+    spec: {
+      restartPolicy: 'Never',
+      terminationGracePeriodSeconds: 0,
+      containers: names.map((name) => ({ name, image: 'x' })),
+    },
   },
   configMaps: [],
   secrets: [],
   projectedVolumes: [],
-};
+});
 
 interface Trial {
   readonly sidecar: MemorySidecar;
@@ -26,7 +29,7 @@ interface Trial {
   interrupt(): void;
 }
 
-function tryRun(sidecar = new MemorySidecar()): Trial {
+function tryRun(sidecar = new MemorySidecar(), containers: readonly string[] = ['c']): Trial {
   const lines: string[] = [];
   const output: string[] = [];
   const signals = Array.from({ length: 3 }, () => Promise.withResolvers<NodeJS.Signals>());
@@ -47,7 +50,7 @@ function tryRun(sidecar = new MemorySidecar()): Trial {
     sidecar,
     lines,
     output,
-    run: runPod(bundle, deps),
+    run: runPod(bundleWith(containers), deps),
     interrupt: () => {
       signals[sent]?.resolve('SIGINT');
       sent += 1;
@@ -67,11 +70,21 @@ describe('runPod', () => {
     trial.sidecar.start(UID);
     trial.sidecar.write(UID, 'c', 'hello');
     trial.sidecar.finish(UID, 42);
-    const { status, failure, interrupted } = await trial.run;
-    expect([exitCodeOf(status), failure, interrupted]).toEqual([42, undefined, false]);
+    const { exitCode, failure, interrupted } = await trial.run;
+    expect([exitCode, failure, interrupted]).toEqual([42, undefined, false]);
     expect(trial.output.join('')).toBe('c:hello\n');
     expect(trial.lines).toContain('container c: ended with exit code 42 (Error)');
     expect(trial.sidecar.live).toEqual([]);
+  });
+
+  it('takes the exit code of the failure that came first, even within one second', async () => {
+    const trial = tryRun(new MemorySidecar(), ['a', 'b']);
+    await until(() => trial.sidecar.live.includes(UID));
+    trial.sidecar.start(UID);
+    trial.sidecar.end(UID, 'b', 42);
+    await until(() => trial.lines.some((line) => line.startsWith('container b: ended')));
+    trial.sidecar.end(UID, 'a', 3);
+    expect((await trial.run).exitCode).toBe(42);
   });
 
   it('stops the pod on the first signal', async () => {
@@ -98,7 +111,7 @@ describe('runPod', () => {
     await until(() => trial.sidecar.live.includes(UID));
     trial.sidecar.start(UID);
     trial.sidecar.finish(UID);
-    expect(exitCodeOf((await trial.run).status)).toBe(0);
+    expect((await trial.run).exitCode).toBe(0);
     expect(trial.lines).toContain('lost the link to the site, trying again: connection reset');
   });
 });
