@@ -1,48 +1,31 @@
-import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { InterlinkError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { CapabilityDocument } from '../../contract/capabilities.ts';
-import type {
-  ChannelSettings,
-  JobSpec,
-  RunnerRecord,
-  SidecarMessage,
-  StreamRequest,
-} from '../../contract/job-directory.ts';
+import type { ChannelSettings, RunnerRecord, SidecarMessage, StreamRequest } from '../../contract/job-directory.ts';
 import type { PodBundle } from '../../contract/pod-bundle.ts';
-import { type PodRef, podRefOf } from '../../contract/pod-ref.ts';
+import { podRefOf } from '../../contract/pod-ref.ts';
 import type { PodStatus } from '../../contract/pod-status.ts';
-import type {
-  CallOptions,
-  CreateResult,
-  LogRequest,
-  PingResult,
-  Sidecar,
-  SiteResources,
-  WatchEvent,
-} from '../../contract/sidecar.ts';
+import type { CallOptions, CreateResult, LogRequest, PingResult, Sidecar, WatchEvent } from '../../contract/sidecar.ts';
 import type { Pod } from '../../kube/types.ts';
 import type { ChannelHost } from '../channel-server.ts';
-import { admitBundle } from './admit-bundle.ts';
 import { awaitJobId } from './await-job-id.ts';
 import type { BatchSystem } from './batch-system.ts';
-import { contentHash } from './content-hash.ts';
+import { CapacityCache } from './capacity-cache.ts';
 import type { EngineOptions } from './engine-options.ts';
 import type { Failpoints } from './failpoints.ts';
+import { Intake } from './intake.ts';
 import type { JobFiles } from './job-files.ts';
 import { JobTable } from './job-table.ts';
 import type { Journal } from './journal.ts';
 import { Judge } from './judge.ts';
 import type { PodJob } from './pod-job.ts';
-import { podOutline } from './pod-outline.ts';
 import { Poller } from './poller.ts';
 import { readLogs } from './read-logs.ts';
 import { runRecordSweep } from './record-sweep.ts';
 import { Retention } from './retention.ts';
 import { Stopper, stopRequest } from './stopper.ts';
 import { Submitter } from './submitter.ts';
-import { Turns } from './turns.ts';
 import { WatchHub } from './watch-hub.ts';
 
 /** The live channel as the engine uses it. */
@@ -65,11 +48,7 @@ export interface EngineDeps {
   readonly failpoint: Failpoints;
 }
 
-/** Capacity is asked for at most this often; the node pings every few seconds. */
-const CAPACITY_MS = 10_000;
 const DEFAULT_GRACE_SECONDS = 30;
-/** More than Node's four file threads would only queue there. */
-const DIRECTORIES = 8;
 
 /**
  * A sidecar over any batch system. The journal holds every intent before it is acted on, so the process may be killed at any moment; stopping it stops no pod.
@@ -80,16 +59,14 @@ export class BatchEngine implements Sidecar, ChannelHost {
   readonly #options: EngineOptions;
   readonly #stop = new AbortController();
   readonly #background = new Set<Promise<void>>();
-  readonly #accepting = new Map<string, { readonly hash: string; readonly job: Promise<PodJob> }>();
-  /** Directories are made a few at a time, so that the first of a burst is submitted while the others are still being written. */
-  readonly #directories = new Turns(DIRECTORIES);
   readonly #hub: WatchHub;
   readonly #table: JobTable;
+  readonly #intake: Intake;
+  readonly #capacity: CapacityCache;
   readonly #submitter: Submitter;
   readonly #poller: Poller;
   readonly #stopper: Stopper;
   readonly #failed = Promise.withResolvers<never>();
-  #capacity: { readonly atMs: number; readonly value: Promise<SiteResources> } | undefined;
 
   constructor(deps: EngineDeps, options: EngineOptions) {
     this.#deps = deps;
@@ -110,6 +87,19 @@ export class BatchEngine implements Sidecar, ChannelHost {
       { system, files, clock, logger, failpoint, signal, pollSoon, onSubmitted, forget, onFailure },
       options.submitConcurrency,
     );
+    this.#intake = new Intake(
+      {
+        system,
+        files,
+        table: this.#table,
+        channel: channel && (() => channel.settings()),
+        clock,
+        failpoint,
+        onAccepted: (job) => this.#submitter.enqueue(job),
+      },
+      options,
+    );
+    this.#capacity = new CapacityCache(() => system.capacity(signal), clock);
     const find = (uid: string): PodJob | undefined => this.#table.find(uid);
     const isTombstone = (uid: string): boolean => this.#table.isTombstone(uid);
     const judge = new Judge(
@@ -182,34 +172,21 @@ export class BatchEngine implements Sidecar, ChannelHost {
   async create(bundle: PodBundle, { signal }: CallOptions): Promise<CreateResult> {
     signal.throwIfAborted();
     const ref = podRefOf(bundle.pod);
-    const { uid } = ref;
-    const hash = contentHash(bundle);
-    const known = this.#table.find(uid);
-    if (this.#table.isTombstone(uid) || known?.record.stop)
-      throw new InterlinkError('Conflict', `pod ${ref.namespace}/${ref.name} (${uid}) was deleted here`, {
-        code: 'sidecar.deleted',
-      });
-    if ((known?.record.hash ?? this.#accepting.get(uid)?.hash ?? hash) !== hash)
-      throw new InterlinkError(
-        'Conflict',
-        `pod ${ref.namespace}/${ref.name} (${uid}) is known with another content; delete it first`,
-        { code: 'sidecar.changed' },
-      );
-    const job = known ?? (await this.#accept(ref, bundle, hash));
+    const job = await this.#intake.accept(ref, bundle);
     const jobId = await awaitJobId(
       job,
       this.#options.createWaitMs,
       this.#deps.clock,
       AbortSignal.any([signal, this.#stop.signal]),
     );
-    return { uid, jobId };
+    return { uid: ref.uid, jobId };
   }
 
   async delete(pod: Pod, { signal }: CallOptions): Promise<void> {
     signal.throwIfAborted();
     const ref = podRefOf(pod);
     // A create that is just being taken is let through, so that there is one order of events.
-    await this.#accepting.get(ref.uid)?.job.catch(() => {});
+    await this.#intake.settled(ref.uid);
     const job = this.#table.find(ref.uid);
     if (!job) {
       if (!this.#table.isTombstone(ref.uid)) await this.#table.bury(ref);
@@ -227,6 +204,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
     await failpoint('stop-written');
     if (!job.over) await files.writeStop(job.uid, stopRequest(wish));
     if (!job.record.gone) this.#stopper.begin(job);
+    this.#submitter.withdraw(job);
   }
 
   async status(pods: readonly Pod[]): Promise<readonly PodStatus[]> {
@@ -243,17 +221,8 @@ export class BatchEngine implements Sidecar, ChannelHost {
   }
 
   async ping({ signal }: CallOptions): Promise<PingResult> {
-    const { clock, system } = this.#deps;
     const { pods, taints } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (!this.#capacity || nowMs - this.#capacity.atMs > CAPACITY_MS) {
-      const value = system.capacity(this.#stop.signal);
-      value.catch(() => {
-        this.#capacity = undefined;
-      });
-      this.#capacity = { atMs: nowMs, value };
-    }
-    const resources = await untilAborted(this.#capacity.value, signal);
+    const resources = await this.#capacity.get(signal);
     return {
       status: 'ok',
       resources: { ...resources, ...(pods === undefined ? {} : { pods: String(pods) }) },
@@ -297,47 +266,6 @@ export class BatchEngine implements Sidecar, ChannelHost {
     if (!isConnected && !job.over) this.#attempt(job.readRecords());
   }
 
-  /** Makes the pod durable here and queues its submission; concurrent creates of one UID share it. */
-  #accept(ref: PodRef, bundle: PodBundle, hash: string): Promise<PodJob> {
-    const running = this.#accepting.get(ref.uid);
-    if (running) return running.job;
-    const job = this.#take(ref, bundle, hash).finally(() => this.#accepting.delete(ref.uid));
-    this.#accepting.set(ref.uid, { hash, job });
-    return job;
-  }
-
-  async #take(ref: PodRef, bundle: PodBundle, hash: string): Promise<PodJob> {
-    const { system, files, clock, failpoint, channel } = this.#deps;
-    const { runtime, scratch } = this.#options;
-    admitBundle(bundle);
-    const plan = system.plan(bundle);
-    const token = randomBytes(32).toString('base64url');
-    const spec: JobSpec = {
-      version: 1,
-      bundle,
-      runtime: { ...runtime, ...plan.runtime },
-      ...(channel ? { channel: { ...channel.settings(), token } } : {}),
-      ...(scratch === undefined ? {} : { scratch }),
-      ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
-    };
-    await this.#directories.take(() => files.prepare(ref.uid, spec, plan.preExec));
-    await failpoint('directory-written');
-    const job = await this.#table.add({
-      ...ref,
-      state: 'accepted',
-      hash,
-      outline: podOutline(bundle.pod),
-      plan,
-      attempt: 0,
-      createdMs: clock.nowMs(),
-      gone: false,
-      ...(channel ? { tokenHash: createHash('sha256').update(token).digest('hex') } : {}),
-    });
-    await failpoint('accepted');
-    this.#submitter.enqueue(job);
-    return job;
-  }
-
   async #bury(job: PodJob): Promise<void> {
     await this.#table.bury(job.record);
     await this.#deps.failpoint('forgotten');
@@ -370,16 +298,4 @@ export class BatchEngine implements Sidecar, ChannelHost {
 
 function deadline(wish: { readonly requestedMs: number; readonly gracePeriodSeconds: number }): number {
   return wish.requestedMs + wish.gracePeriodSeconds * 1000;
-}
-
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -55,6 +55,16 @@ export class Submitter {
     this.#pump();
   }
 
+  /** Ends a job that was to be deleted and whose intent is not written yet; others are ended in their course. */
+  withdraw(job: PodJob): void {
+    const place = this.#waiting.indexOf(job);
+    if (place < 0) return;
+    this.#waiting.splice(place, 1);
+    this.#drop(job).catch((error: unknown) => {
+      if (!this.#deps.signal.aborted) this.#deps.onFailure(error);
+    });
+  }
+
   /** Intents are written ahead of the commands, so that these do not wait for the disk and intents share commits. */
   #pump(): void {
     while (this.#ahead < this.#concurrency * AHEAD && !this.#deps.signal.aborted) {

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { localCommandRunner } from '../../../src/base/command.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -119,7 +119,12 @@ test('it offers this machine', async () => {
 });
 
 test('an embedded sidecar leaves neither processes nor files behind', async () => {
-  const before = new Set(await readdir(tmpdir()));
+  const temporary = process.env.TMPDIR;
+  process.env.TMPDIR = directory;
+  onTestFinished(() => {
+    if (temporary === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = temporary;
+  });
   const pod = shellPod('sleep 30');
   {
     await using sidecar = await createLocalSidecar({
@@ -133,6 +138,5 @@ test('an embedded sidecar leaves neither processes nor files behind', async () =
     await sidecar.create(bundleOf(pod), call);
     await untilStatus(sidecar, pod, ({ sandbox }) => sandbox === 'Ready');
   }
-  const left = (await readdir(tmpdir())).filter((name) => /^interlink-[A-Za-z0-9]{6}$/.test(name) && !before.has(name));
-  expect(left).toEqual([]);
+  expect(await readdir(directory)).toEqual([]);
 });
