@@ -10,6 +10,8 @@ export interface SubmitPlan {
   readonly options: readonly string[];
   /** Seconds after which the batch system kills the job, when that is known. */
   readonly timeLimitSeconds?: number;
+  /** Seconds before that limit at which the runner gets SIGTERM, when that was asked for. */
+  readonly warningSeconds?: number;
   /** Shell text of the pod that the site's policy lets run in the job before the runner. */
   readonly preExec?: string;
   /** What the pod's annotations change in the site's runtime settings. */

@@ -13,14 +13,18 @@ const NEVER_LOCATED = {
   message: 'The container could not be located when the pod was terminated',
 } as const;
 
-/** Seconds by which Slurm may send its warning signal early: its event handling has a resolution of a minute. @see sbatch(1) --signal */
-const EARLY_SECONDS = 75;
+/** Seconds by which a batch system may warn earlier than asked: Slurm handles events once a minute. @see sbatch(1) --signal */
+const EARLY_SECONDS = 60;
+/** Seconds between the start of the job and that of its runner, with rounding. */
+const START_SECONDS = 5;
 
 /** What is known when a job has ended. */
 export interface EndFacts {
   readonly record: JobRecord;
   readonly runner: RunnerStatus | undefined;
   readonly events: readonly PodEvent[];
+  /** Time limit as the batch system showed it: where the pod asked for none, the site's own. */
+  readonly timeLimitSeconds?: number | undefined;
   /** Wall-clock time at which the end was seen. */
   readonly nowMs: number;
 }
@@ -28,13 +32,15 @@ export interface EndFacts {
 /** The last status of a pod whose runner has told its end; says so when it was the batch system's time limit that ended it. */
 export function endedByRunner(facts: EndFacts, runner: RunnerStatus): PodStatus {
   const status = fromRunner(facts, runner);
-  const limit = facts.record.plan.timeLimitSeconds;
+  const { timeLimitSeconds, warningSeconds } = facts.record.plan;
+  const limit = timeLimitSeconds ?? facts.timeLimitSeconds;
   if (limit === undefined || facts.record.stop || status.phase) return status;
   const ranSeconds = (lastFinish(status, facts.nowMs) - Date.parse(runner.startTime)) / 1000;
-  const killed = [...status.initContainers, ...status.containers].some(({ state }) =>
-    [137, 143].includes(state?.terminated?.exitCode ?? 0),
+  const killed = [...status.initContainers, ...status.containers].some(
+    ({ state }) => [137, 143].includes(state?.terminated?.exitCode ?? 0) && state?.terminated?.reason !== 'OOMKilled',
   );
-  if (!killed || ranSeconds < limit - facts.record.outline.gracePeriodSeconds - EARLY_SECONDS) return status;
+  const early = START_SECONDS + (warningSeconds === undefined ? 0 : warningSeconds + EARLY_SECONDS);
+  if (!killed || ranSeconds < limit - early) return status;
   return {
     ...status,
     phase: 'Failed',
@@ -78,7 +84,7 @@ export function endedByBatch(facts: EndFacts, end: BatchEnd): PodStatus {
     ...(runner?.phase ? { phase: runner.phase } : {}),
     ...(runner?.reason === undefined ? {} : { reason: runner.reason }),
     ...(runner?.message === undefined ? {} : { message: runner.message }),
-    ...(end.podReason === undefined || (record.stop && !runner)
+    ...(end.podReason === undefined || record.stop
       ? {}
       : { phase: 'Failed' as const, reason: end.podReason, message: end.message }),
     initContainers: base.initContainers.map(close),

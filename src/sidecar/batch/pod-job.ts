@@ -212,6 +212,7 @@ export class PodJob {
       record: this.#record,
       runner: record.status,
       events: this.#events,
+      timeLimitSeconds: this.batch?.timeLimitSeconds,
       nowMs: this.#deps.clock.nowMs(),
     };
     await this.#end(endedByRunner(facts, record.status));

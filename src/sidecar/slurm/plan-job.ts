@@ -73,15 +73,16 @@ export function planJob(bundle: PodBundle, config: SlurmConfig): SubmitPlan {
   applyResources(pod, config, settings);
   applyDeadline(pod, settings);
   const timeLimitSeconds = limitOf(settings.get('time'));
-  const grace = (pod.spec?.terminationGracePeriodSeconds ?? 30) + WARNING_MARGIN_SECONDS;
-  if (timeLimitSeconds !== undefined && timeLimitSeconds >= grace + WARNING_SLACK_SECONDS)
-    settings.set('signal', `B:TERM@${grace}`);
+  const warning = (pod.spec?.terminationGracePeriodSeconds ?? 30) + WARNING_MARGIN_SECONDS;
+  const isWarned = timeLimitSeconds !== undefined && timeLimitSeconds >= warning + WARNING_SLACK_SECONDS;
+  if (isWarned) settings.set('signal', `B:TERM@${warning}`);
   const preExec = annotations.get('pre-exec');
   if (preExec !== undefined && !config.policy.preExec) throw forbidden('pre-exec', 'sidecar.slurm.policy.preExec');
   const runtime = runtimeChanges(annotations, config);
   return {
     options: renderSbatchOptions(settings),
     ...(timeLimitSeconds === undefined ? {} : { timeLimitSeconds }),
+    ...(isWarned ? { warningSeconds: warning } : {}),
     ...(preExec === undefined ? {} : { preExec }),
     ...(runtime ? { runtime } : {}),
   };

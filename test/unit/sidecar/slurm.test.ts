@@ -332,7 +332,11 @@ describe('the plan of a job', () => {
 
   test('asks for a warning before the limit only where the limit is long enough for it', () => {
     const long = plan(pod({ 'slurm-job.vk.io/flags': '-t 1-0' }, { terminationGracePeriodSeconds: 20 }));
-    expect(long).toEqual({ options: ['--time=1-0', '--signal=B:TERM@35'], timeLimitSeconds: 86_400 });
+    expect(long).toEqual({
+      options: ['--time=1-0', '--signal=B:TERM@35'],
+      timeLimitSeconds: 86_400,
+      warningSeconds: 35,
+    });
     expect(plan(pod({ 'slurm-job.vk.io/flags': '-t 2' })).options).toEqual(['--time=2']);
   });
 
