@@ -2,6 +2,9 @@ import { join } from 'node:path';
 import { environment } from './environment.ts';
 import { AUDIENCE, GROUP, type Issuer } from './issuer.ts';
 
+/** A loopback address that neither a pod nor anything else here has, so that it can be told from theirs. */
+export const NODE_ADDRESS = '127.0.0.2';
+
 /** What the configuration of a stack is made of. */
 export interface StackFacts {
   /** Directory of the site's side, owned by the submitting user. */
@@ -53,14 +56,14 @@ export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar'
         name: facts.nodeName,
         kubeconfig: facts.kubeconfig,
         stateDirectory: join(facts.cluster, 'state'),
-        internalIP: '127.0.0.1',
+        internalIP: NODE_ADDRESS,
         site: {
           url: `https://127.0.0.1:${facts.proxyPort}`,
           tokenFile: facts.tokenFile,
           caFile: facts.certificate.certFile,
           pingIntervalSeconds: 2,
         },
-        kubelet: { address: '127.0.0.1', port: facts.kubeletPort },
+        kubelet: { address: NODE_ADDRESS, port: facts.kubeletPort },
       },
     },
   };

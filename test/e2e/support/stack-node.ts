@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { outputOf } from './command.ts';
 import { kubectl, kubectlJson } from './kubectl.ts';
 import type { Program } from './program.ts';
@@ -8,8 +9,12 @@ interface NodeView {
   readonly spec?: { readonly taints?: readonly { readonly key: string }[] };
 }
 
-/** Waits until the scheduler may place pods on the node, approving the serving certificate that it asks for. */
-export function untilNodeReady(nodeName: string, programs: readonly Program[]): Promise<true> {
+/** Waits until the scheduler may place pods on the node and its logs can be read, approving the serving certificate that it asks for. */
+export function untilNodeReady(
+  nodeName: string,
+  programs: readonly Program[],
+  kubelet: { address: string; port: number },
+): Promise<true> {
   return until(
     `node ${nodeName} is Ready`,
     async () => {
@@ -20,7 +25,11 @@ export function untilNodeReady(nodeName: string, programs: readonly Program[]): 
       if (text.trim() === '') return false;
       const { spec, status } = JSON.parse(text) as NodeView;
       const ready = status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True');
-      return ready === true && !spec?.taints?.some(({ key }) => key.startsWith('node.kubernetes.io/'));
+      return (
+        ready === true &&
+        (await answers(kubelet)) &&
+        !spec?.taints?.some(({ key }) => key.startsWith('node.kubernetes.io/'))
+      );
     },
     { evidence: () => programs.map((program) => program.log().slice(-2000)) },
   );
@@ -44,4 +53,13 @@ export async function servingRequestsOf(nodeName: string): Promise<readonly stri
     if (/CN=(system:node:[^,\s]+)/.exec(subject)?.[1] === `system:node:${nodeName}`) names.push(metadata.name);
   }
   return names;
+}
+
+/** Whether somebody listens there. */
+function answers(at: { address: string; port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(at.port, at.address);
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
 }

@@ -6,7 +6,7 @@ import { environment } from './environment.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { kubectl, kubectlOutcome } from './kubectl.ts';
 import { createProgram, endLeftovers, type Program } from './program.ts';
-import { sectionsOf } from './stack-config.ts';
+import { NODE_ADDRESS, sectionsOf } from './stack-config.ts';
 import { createStackFiles } from './stack-files.ts';
 import { createIdentity, type Identity } from './stack-identity.ts';
 import { untilNodeReady } from './stack-node.ts';
@@ -101,7 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await kubectlOutcome(['delete', 'namespace', namespace, '--timeout=60s']);
     await cancelAllJobs();
   });
-  await untilNodeReady(nodeName, [sidecar, proxy, vk]);
+  await untilNodeReady(nodeName, [sidecar, proxy, vk], { address: NODE_ADDRESS, port: port + 1 });
 
   const audit = join(files.site, 'audit.log');
   const auditLog = (): string => (existsSync(audit) ? readFileSync(audit, 'utf8') : '');
