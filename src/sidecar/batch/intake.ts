@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
-import { InterlinkError } from '../../base/errors.ts';
+import { InterlinkError, isKind } from '../../base/errors.ts';
 import type { ChannelSettings, JobSpec, RuntimeSettings } from '../../contract/job-directory.ts';
 import type { PodBundle } from '../../contract/pod-bundle.ts';
 import type { PodRef } from '../../contract/pod-ref.ts';
@@ -84,7 +84,7 @@ export class Intake {
     admitBundle(bundle);
     const plan = system.plan(bundle);
     const token = randomBytes(32).toString('base64url');
-    const spec: JobSpec = {
+    const job: JobSpec = {
       version: 1,
       bundle,
       runtime: { ...runtime, ...plan.runtime },
@@ -92,32 +92,30 @@ export class Intake {
       ...(scratch === undefined ? {} : { scratch }),
       ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
     };
-    if (await files.isClaimed(ref.uid))
-      throw new InterlinkError(
-        'Conflict',
-        `a job of pod ${ref.namespace}/${ref.name} has run in ${files.directory(ref.uid).root} and the journal does not know it; look at it and remove it`,
-        { code: 'sidecar.claimed' },
-      );
+    const spec = JSON.stringify(job);
     try {
       await this.#directories.take(() => files.prepare(ref.uid, spec, plan.preExec));
       await failpoint('directory-written');
-      const job = await table.add({
-        ...ref,
-        state: 'accepted',
-        hash,
-        outline: podOutline(bundle.pod),
-        plan,
-        attempt: 0,
-        createdMs: clock.nowMs(),
-        gone: false,
-        ...(channel ? { tokenHash: createHash('sha256').update(token).digest('hex') } : {}),
-      });
+      const taken = await table.add(
+        {
+          ...ref,
+          state: 'accepted',
+          hash,
+          outline: podOutline(bundle.pod),
+          plan,
+          attempt: 0,
+          createdMs: clock.nowMs(),
+          gone: false,
+          ...(channel ? { tokenHash: createHash('sha256').update(token).digest('hex') } : {}),
+        },
+        spec,
+      );
       await failpoint('accepted');
-      onAccepted(job);
-      return job;
+      onAccepted(taken);
+      return taken;
     } catch (error) {
       // It holds secrets of a pod that nobody knows.
-      await files.remove(ref.uid);
+      if (!isKind(error, 'Conflict')) await files.remove(ref.uid);
       throw error;
     }
   }

@@ -1,15 +1,8 @@
-import { lstat, open, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemCodeOf } from '../../base/errors.ts';
-import {
-  makePrivateDirectory,
-  PRIVATE_DIRECTORY,
-  PRIVATE_FILE,
-  syncDirectory,
-  writeFileAtomic,
-} from '../../base/files.ts';
-import { type JobDirectory, type JobSpec, jobDirectory, type StopRequest } from '../../contract/job-directory.ts';
-import { SharedSync } from './shared-sync.ts';
+import { InterlinkError, systemCodeOf } from '../../base/errors.ts';
+import { makePrivateDirectory, PRIVATE_DIRECTORY, PRIVATE_FILE, writeFileAtomic } from '../../base/files.ts';
+import { type JobDirectory, jobDirectory, type StopRequest } from '../../contract/job-directory.ts';
 
 /**
  * The batch script of every job: a constant, so that no value of a user is ever read by a shell. The working directory is the job directory.
@@ -24,14 +17,12 @@ exec ./interlink runner .
 /** The directories of a sidecar's jobs under its state directory, and what is put into them. */
 export class JobFiles {
   readonly #root: string;
-  readonly #roots: SharedSync;
   readonly #launcher: string;
   /** Absolute path of the batch script. */
   readonly script: string;
 
   private constructor(stateDirectory: string, launcher: string) {
     this.#root = join(stateDirectory, 'jobs');
-    this.#roots = new SharedSync(this.#root);
     this.#launcher = launcher;
     this.script = join(stateDirectory, 'job.sh');
   }
@@ -52,18 +43,41 @@ export class JobFiles {
     return jobDirectory(join(this.#root, uid));
   }
 
-  /** Writes everything a job needs; durable on return. Repeating it replaces what a crash left half-made. */
-  async prepare(uid: string, spec: JobSpec, preExec: string | undefined): Promise<void> {
+  /**
+   * Writes everything a job needs, over whatever a crash left half-made. It syncs nothing, as a disk takes longer to sync each directory of a burst than Slurm to
+   * take its jobs: the journal holds the specification too, and {@link repair} makes good what a loss of power took.
+   *
+   * @throws Conflict when a runner has begun in the directory
+   */
+  async prepare(uid: string, spec: string, preExec: string | undefined): Promise<void> {
     const directory = this.directory(uid);
-    await rm(directory.root, { recursive: true, force: true });
-    await makePrivateDirectory(directory.root);
+    try {
+      await mkdir(directory.root, { mode: PRIVATE_DIRECTORY });
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw error;
+      if (await this.isClaimed(uid))
+        throw new InterlinkError(
+          'Conflict',
+          `a job has run in ${directory.root} and the journal does not know it; look at it and remove it`,
+          { code: 'sidecar.claimed' },
+        );
+      await this.remove(uid);
+      await mkdir(directory.root, { mode: PRIVATE_DIRECTORY });
+    }
     await symlink(this.#launcher, join(directory.root, 'interlink'));
     if (preExec !== undefined)
       await writeFile(join(directory.root, 'pre-exec.sh'), `${preExec}\n`, { mode: PRIVATE_FILE });
-    // Nobody reads it before the journal says that it is whole, so it needs no second name; and syncing it last makes most disks sync all of the above with it.
-    await writeFile(directory.spec, JSON.stringify(spec), { mode: PRIVATE_FILE, flag: 'wx', flush: true });
-    await syncDirectory(directory.root);
-    await this.#roots.sync();
+    await writeFile(directory.spec, spec, { mode: PRIVATE_FILE });
+  }
+
+  /** Prepares a directory again whose specification is not whole, unless a runner has begun in it. */
+  async repair(uid: string, spec: string, preExec: string | undefined): Promise<void> {
+    if (await this.isClaimed(uid)) return;
+    const found = await readFile(this.directory(uid).spec, 'utf8').catch((error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (found !== spec) await this.prepare(uid, spec, preExec);
   }
 
   /** Tells the runner to end; durable on return. A directory that is gone needs none. */

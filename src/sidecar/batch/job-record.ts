@@ -27,7 +27,7 @@ export interface StopWish {
  */
 export type JobState = 'accepted' | 'submitting' | 'submitted' | 'ended' | 'deleted';
 
-/** Journal record of one pod; immutable, replaced as a whole. Holds no secret: of the channel token only its SHA-256. */
+/** Journal record of one pod; immutable, replaced as a whole. Holds no secret (the specification of the job is kept beside it): of the channel token only its SHA-256. */
 export interface JobRecord {
   readonly uid: string;
   readonly namespace: string;

@@ -33,7 +33,12 @@ export class JobTable {
     for (const record of journal.all())
       if (record.state === 'deleted') this.#tombstones.set(record.uid, record.endedMs ?? 0);
       else this.#jobs.set(record.uid, this.#make(record));
-    for (const job of this.#jobs.values()) if (!job.over) await job.readRecords();
+    for (const job of this.#jobs.values()) {
+      if (job.over) continue;
+      const spec = journal.specOf(job.uid);
+      if (spec !== undefined) await files.repair(job.uid, spec, job.record.plan.preExec);
+      await job.readRecords();
+    }
     for (const uid of await files.list()) {
       if (this.#jobs.has(uid)) continue;
       // Intent is durable before anything is submitted, so what is not in the journal never ran: unless the journal is not the one of these directories.
@@ -55,8 +60,8 @@ export class JobTable {
   }
 
   /** Makes the pod known; resolves when that is durable, and leaves nothing behind when it cannot be. */
-  async add(record: JobRecord): Promise<PodJob> {
-    await this.#deps.journal.put(record);
+  async add(record: JobRecord, spec: string): Promise<PodJob> {
+    await this.#deps.journal.put(record, spec);
     const job = this.#make(record);
     this.#jobs.set(record.uid, job);
     job.announce();

@@ -12,15 +12,23 @@ const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
 
+/** What a commit does to one pod: its record as text (empty forgets the pod), and the job's specification while it may still be needed. */
+interface Write {
+  readonly record: string;
+  readonly spec: 'keep' | 'drop' | { readonly text: string };
+}
+
 /**
  * The durable memory of a sidecar: one row per pod in an SQLite file that works on network file systems too (`journal_mode=TRUNCATE`,
- * `synchronous=FULL`, exclusive lock). A write is durable when its promise resolves; writes that come close together share one commit.
+ * `synchronous=FULL`, exclusive lock, deleted content overwritten). It holds the specification of each job too, secrets included, until the pod has
+ * ended: one commit then makes a burst of pods durable where a sync of each job directory would take longest of all. A write is durable when its promise resolves; writes that come close together share one commit.
  */
 export class Journal implements Disposable {
   readonly #database: DatabaseSync;
   readonly #clock: Clock;
   readonly #upsert: StatementSync;
-  readonly #pending = new Map<string, string>();
+  readonly #upsertSpec: StatementSync;
+  readonly #pending = new Map<string, Write>();
   #waiting: PromiseWithResolvers<void> | undefined;
   /** Monotonic time before which no further commit begins. */
   #restUntilMs = 0;
@@ -33,10 +41,13 @@ export class Journal implements Disposable {
     let database: DatabaseSync | undefined;
     try {
       database = new DatabaseSync(path);
-      database.exec('PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL');
+      database.exec(
+        'PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON',
+      );
       database.exec(
         'BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS jobs (uid TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT',
       );
+      database.exec('CREATE TABLE IF NOT EXISTS specs (uid TEXT PRIMARY KEY, spec TEXT NOT NULL) STRICT');
       database.exec('CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT; COMMIT');
       return new Journal(database, path, clock);
     } catch (error) {
@@ -50,6 +61,9 @@ export class Journal implements Disposable {
     this.#clock = clock;
     this.#upsert = database.prepare(
       'INSERT INTO jobs VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET record = excluded.record',
+    );
+    this.#upsertSpec = database.prepare(
+      'INSERT INTO specs VALUES (?, ?) ON CONFLICT (uid) DO UPDATE SET spec = excluded.spec',
     );
     const version = this.setting('schema', () => String(SCHEMA_VERSION));
     if (version !== String(SCHEMA_VERSION))
@@ -81,19 +95,33 @@ export class Journal implements Disposable {
     return value;
   }
 
-  /** Writes the record; resolves when it is durable. @throws Unavailable when the disk refuses it: nothing of the write stays. */
-  put(record: JobRecord): Promise<void> {
-    return this.#enqueue(record.uid, JSON.stringify(record));
+  /** The specification of a job whose pod has not ended. */
+  specOf(uid: string): string | undefined {
+    const row = this.#database.prepare('SELECT spec FROM specs WHERE uid = ?').get(uid);
+    return (row as { spec: string } | undefined)?.spec;
+  }
+
+  /**
+   * Writes the record, and the job's specification where one is given; resolves when that is durable. The record of an ended pod drops the specification.
+   * @throws Unavailable when the disk refuses it: nothing of the write stays.
+   */
+  put(record: JobRecord, spec?: string): Promise<void> {
+    const isOver = record.state === 'ended' || record.state === 'deleted';
+    return this.#enqueue(record.uid, {
+      record: JSON.stringify(record),
+      spec: spec !== undefined ? { text: spec } : isOver ? 'drop' : 'keep',
+    });
   }
 
   /** Forgets the pod; resolves when that is durable. */
   remove(uid: string): Promise<void> {
-    return this.#enqueue(uid, '');
+    return this.#enqueue(uid, { record: '', spec: 'drop' });
   }
 
-  #enqueue(uid: string, text: string): Promise<void> {
+  #enqueue(uid: string, write: Write): Promise<void> {
     if (this.#closed) return Promise.reject(new InterlinkError('Unavailable', 'the sidecar is stopping'));
-    this.#pending.set(uid, text);
+    const before = this.#pending.get(uid);
+    this.#pending.set(uid, before && write.spec === 'keep' ? { ...write, spec: before.spec } : write);
     if (!this.#waiting) {
       this.#waiting = Promise.withResolvers();
       void this.#commitSoon();
@@ -126,9 +154,12 @@ export class Journal implements Disposable {
     }
     try {
       this.#database.exec('BEGIN');
-      for (const [uid, text] of writes)
-        if (text === '') this.#database.prepare('DELETE FROM jobs WHERE uid = ?').run(uid);
-        else this.#upsert.run(uid, text);
+      for (const [uid, { record, spec }] of writes) {
+        if (record === '') this.#database.prepare('DELETE FROM jobs WHERE uid = ?').run(uid);
+        else this.#upsert.run(uid, record);
+        if (spec === 'drop') this.#database.prepare('DELETE FROM specs WHERE uid = ?').run(uid);
+        else if (spec !== 'keep') this.#upsertSpec.run(uid, spec.text);
+      }
       this.#database.exec('COMMIT');
       waiting?.resolve();
     } catch (error) {

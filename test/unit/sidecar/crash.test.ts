@@ -1,3 +1,5 @@
+import { readFile, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, test } from 'vitest';
 import type { OpenedSidecar } from '../../../src/sidecar/open-sidecar.ts';
 import {
@@ -57,6 +59,25 @@ describe.concurrent('a sidecar that dies', () => {
     await using again = await slurm.open();
     await untilStatus(again.engine, pod, isGone);
     await expect.poll(() => slurm.stateOf(jobId), { timeout: 8_000 }).not.toMatch(/PENDING|RUNNING/);
+  });
+
+  test('writes a specification again that the disk has lost', async ({ expect }) => {
+    await using slurm = await ScriptedSlurm.create();
+    await slurm.hold();
+    const pod = shellPod('exit 3');
+    const first = await slurm.open();
+    await first.engine.create(bundleOf(pod), call);
+    await first[Symbol.asyncDispose]();
+    const file = join(first.stateDirectory, 'jobs', pod.metadata?.uid ?? '', 'pod.json');
+    const before = await readFile(file, 'utf8');
+    // As a file system may show it after a loss of power.
+    await truncate(file, 0);
+
+    await using again = await slurm.open();
+    expect(await readFile(file, 'utf8')).toBe(before);
+    await slurm.release();
+    const status = await untilStatus(again.engine, pod, isGone);
+    expect(status.containers[0]?.state?.terminated?.exitCode).toBe(3);
   });
 
   test('takes up jobs that ran and ended while it was away', async ({ expect }) => {

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -40,6 +40,23 @@ test('what was written is there after reopening, the last of each pod', async ()
   }
   using journal = Journal.open(path(), systemClock);
   expect(journal.all()).toEqual([record('a', { state: 'submitting' })]);
+});
+
+test('a specification is kept until its pod has ended, and then overwritten on the disk', async () => {
+  const spec = `secret-${'x'.repeat(20_000)}`;
+  {
+    using journal = Journal.open(path(), systemClock);
+    await Promise.all([journal.put(record('a'), spec), journal.put(record('a', { state: 'submitting' }))]);
+    await journal.put(record('a', { state: 'submitted' }));
+    expect(journal.specOf('a')).toBe(spec);
+  }
+  expect(await readFile(path(), 'latin1')).toContain('secret-');
+  {
+    using journal = Journal.open(path(), systemClock);
+    await journal.put(record('a', { state: 'ended' }));
+    expect(journal.specOf('a')).toBeUndefined();
+  }
+  expect(await readFile(path(), 'latin1')).not.toContain('secret-');
 });
 
 test('writes of one moment share a commit', async () => {
