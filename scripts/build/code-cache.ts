@@ -15,10 +15,13 @@ const WARM_COMMANDS: readonly (readonly string[])[] = [
   ['config', 'view', '--show-origin', '-c', 'warm.yaml'],
 ];
 
+/** No random seed, no threads, and room enough that nothing is ever collected: when that happens depends on time. */
+const REPEATABLE = ['--hash-seed=42', '--predictable', '--min-semi-space-size=256', '--max-semi-space-size=256'];
+
 /**
  * Writes `NAME.js.cache` beside each chunk in `directory`, made by `node`, which must be the very version of the target; `entryChunks` are
- * loaded for it. V8 hashes with a random seed and compiles on several threads, which would make each build differ; so the caches are made
- * without either and then get the flag hash of a usual run.
+ * loaded for it. What V8 writes depends on a seed and on time unless it is told otherwise; the flags for that are hashed into the caches, so
+ * they get the flag hash of a usual run afterwards.
  */
 export function writeCodeCaches(node: string, directory: string, warm: string, entryChunks: readonly string[]): void {
   const run = (flags: readonly string[], args: readonly string[]): string =>
@@ -34,7 +37,7 @@ export function writeCodeCaches(node: string, directory: string, warm: string, e
   mkdirSync(caches);
   writeFileSync(join(directory, 'warm.json'), JSON.stringify({ commands: WARM_COMMANDS, chunks: entryChunks }));
   writeFileSync(join(directory, 'warm.yaml'), WARM_CONFIG);
-  run(['--hash-seed=42', '--predictable', '--no-flush-bytecode'], [warm, directory, caches]);
+  run([...REPEATABLE, '--no-flush-bytecode'], [warm, directory, caches]);
   const names = readdirSync(caches);
   const missing = ['main.js', ...entryChunks].filter((name) => !names.includes(`${name}.cache`));
   if (missing.length > 0) throw new Error(`no code cache was written for ${missing.join(', ')}`);

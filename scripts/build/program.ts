@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { transformSync } from 'esbuild';
-import { readBuildFacts } from './build-facts.ts';
+import type { BuildFacts } from './build-facts.ts';
 import { bundle } from './bundle.ts';
 import { writeCodeCaches } from './code-cache.ts';
 import { buildExecutable } from './executable.ts';
@@ -12,15 +12,16 @@ export interface ProgramOptions {
   /** File that exports `main(argv): Promise<number>`, from the root. */
   readonly entry: string;
   readonly target: Target;
+  readonly facts: BuildFacts;
   readonly output: string;
 }
 
 /** Makes one executable from sources: chunks, source maps, code caches (for the host's own platform) and Node, in one file. */
-export async function buildProgram({ root, entry, target, output }: ProgramOptions): Promise<void> {
+export async function buildProgram({ root, entry, target, facts, output }: ProgramOptions): Promise<void> {
   mkdirSync(join(root, 'build'), { recursive: true });
   const work = mkdtempSync(join(root, 'build', 'executable-'));
   try {
-    const entryChunks = await bundle(root, entry, work, readBuildFacts(root));
+    const entryChunks = await bundle(root, entry, work, facts);
     const loader = readFileSync(join(root, 'scripts/build/loader.cjs'), 'utf8');
     const small = transformSync(loader, { minify: true, platform: 'node', target: 'node24' });
     writeFileSync(join(work, 'loader.cjs'), small.code);

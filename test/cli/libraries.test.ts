@@ -8,12 +8,14 @@ import { buildProgram } from '../../scripts/build/program.ts';
 import { hostTarget } from '../../scripts/build/targets.ts';
 
 const root = resolve(import.meta.dirname, '../..');
+/** Not the real ones: the commit may change between the two builds, and with it the names of the chunks. */
+const FACTS = { version: '1.2.3', commit: '0123456789ab' };
 const directory = mkdtempSync(join(tmpdir(), 'interlink-probe-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
 async function build(name: string): Promise<string> {
   const output = join(directory, name);
-  await buildProgram({ root, entry: 'test/cli/probe/library-probe.ts', target: hostTarget(), output });
+  await buildProgram({ root, entry: 'test/cli/probe/library-probe.ts', target: hostTarget(), facts: FACTS, output });
   return output;
 }
 
