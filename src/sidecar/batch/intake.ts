@@ -32,7 +32,7 @@ export interface IntakeOptions {
 }
 
 /** Directories are made a few at a time, so that the first of a burst is submitted while the others are still being written. */
-const DIRECTORIES = 8;
+const DIRECTORIES = 32;
 
 /** Takes pods: decides whether a create is new, repeated or refused, and makes new ones durable. */
 export class Intake {

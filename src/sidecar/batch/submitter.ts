@@ -25,7 +25,7 @@ export interface SubmitterDeps {
 }
 
 /** Intents that may be written ahead for each command that may run. */
-const AHEAD = 3;
+const AHEAD = 4;
 
 /** Verdict for a pod whose end was asked for before it was submitted. */
 const NOT_SUBMITTED: BatchEnd = {
