@@ -24,7 +24,7 @@ export interface SiteViewDeps {
   readonly onSnapshot: (known: ReadonlyMap<string, PodStatus>, asked: ReadonlySet<string> | undefined) => void;
 }
 
-const BACKOFF = { initialMs: 500, maxMs: 30_000 };
+const BACKOFF = { initialMs: 500, maxMs: 10_000 };
 /** A watch that lived this long was a good one. */
 const GOOD_MS = 10_000;
 /** Time after which a site that is polled is asked again whether it can be watched. */

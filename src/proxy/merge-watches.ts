@@ -109,7 +109,7 @@ interface Following {
 /** Passes one source on for ever; ends with an error only when the call is over. */
 async function follow(following: Following): Promise<never> {
   const { source, call, deps, send } = following;
-  const backoff = new Backoff({ initialMs: 200, maxMs: 10_000 });
+  const backoff = new Backoff({ initialMs: 200, maxMs: 3_000 });
   let { events } = following;
   for (;;) {
     try {

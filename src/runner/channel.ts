@@ -25,7 +25,7 @@ export interface ChannelDeps {
   readonly serve: (request: StreamRequest, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
-const RETRY = { initialMs: 1_000, maxMs: 60_000 };
+const RETRY = { initialMs: 500, maxMs: 30_000 };
 const PING_INTERVAL_MS = 30_000;
 /** Bytes that may wait in a socket before a stream stops reading. */
 const HIGH_WATER_BYTES = 256 * 1024;
