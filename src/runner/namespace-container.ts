@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync } from 'node:fs';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { type Clock, rfc3339 } from '../base/clock.ts';
@@ -34,6 +34,10 @@ export interface StartContainerDeps {
   readonly logger: Logger;
 }
 
+/** How often, and how many milliseconds apart, the first process is looked for. */
+const LOOKS = 200;
+const LOOK_AGAIN_MS = 5;
+
 const { CLONE_NEWNS, CLONE_NEWPID, EPERM, TIOCSCTTY } = LINUX;
 
 /**
@@ -60,7 +64,7 @@ export async function startContainer(
   const reader = new ChannelReader(run.channel);
   const keeper = numberOf(await reader.read(8));
   const first = keeper === undefined ? undefined : numberOf(await reader.read(8));
-  const pid = keeper === undefined || first === undefined ? undefined : firstChild(keeper);
+  const pid = keeper === undefined || first === undefined ? undefined : await findFirstChild(keeper, clock);
   const failure = await run.report;
   if (failure || first === undefined) {
     // What the keeper tells now is only that the half-made container has gone.
@@ -97,7 +101,12 @@ export async function startContainer(
     pid,
     exited,
     kill(signal) {
-      if (!ended && pid !== undefined) sendSignal(pid, signal);
+      if (ended) return;
+      const target = pid ?? (keeper === undefined ? undefined : firstChild(keeper));
+      if (target !== undefined) sendSignal(target, signal);
+      // The container dies with its keeper.
+      else if (signal === 'SIGKILL' && keeper !== undefined) sendSignal(keeper, signal);
+      else logger.warn('the first process of a container cannot be found; the signal is lost', { signal, keeper });
     },
   };
 }
@@ -238,6 +247,19 @@ function firstChild(keeper: number): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The kernel's list of children may leave one out while others come and go on a busy machine, so it is read until it has the child that the
+ * keeper has told of.
+ */
+async function findFirstChild(keeper: number, clock: Clock): Promise<number | undefined> {
+  for (let tries = 0; tries < LOOKS; tries += 1) {
+    const pid = firstChild(keeper);
+    if (pid !== undefined || !existsSync(`/proc/${keeper}`)) return pid;
+    await clock.sleep(LOOK_AGAIN_MS);
+  }
+  return undefined;
 }
 
 function sendSignal(pid: number, signal: NodeJS.Signals): void {
