@@ -21,13 +21,15 @@ const STAGES: readonly (readonly [name: string, ...args: string[]])[] = [
   ['parity', 'scripts/parity.ts'],
 ];
 const TAIL_LINES = 200;
+// The logs are read as text.
+const env = { ...process.env, NO_COLOR: '1' };
 const COUNTS = /^(\d+) passed, (\d+) failed, (\d+) skipped$/gm;
 
 async function run(name: string, args: readonly string[]): Promise<{ code: number; seconds: number; text: string }> {
   const file = join(logs, `${name}.log`);
   const log = createWriteStream(file);
   const from = performance.now();
-  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => log.write(chunk));
   const code = await new Promise<number>((settle) => {
     child.once('error', () => settle(1));
@@ -62,7 +64,8 @@ for (const [name, ...args] of STAGES) {
   if (code !== 0) console.log(told.slice(-TAIL_LINES).join('\n'));
   // Figures and reasons that a reader of the result wants without opening the log.
   else
-    for (const line of told) if (/^(parity|e2e: without|bench|stdout \|.*ratio)/.test(line)) console.log(`    ${line}`);
+    for (const line of told)
+      if (/^(parity|e2e: without|bare sbatch loop|latency-)/.test(line)) console.log(`    ${line}`);
 }
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(ok ? 0 : 1);
