@@ -51,7 +51,7 @@ export async function podOf(namespace: string, name: string): Promise<Pod | unde
   return text.trim() === '' ? undefined : (JSON.parse(text) as Pod);
 }
 
-/** One change that `kubectl get pods -w` showed. */
+/** One change that a watch of the pods showed. */
 export interface SeenPod {
   /** `performance.now()` when the line came. */
   readonly atMs: number;
@@ -59,7 +59,7 @@ export interface SeenPod {
   readonly pod: Pod;
 }
 
-/** What a user sees with `kubectl get pods -w`, from before the first change to `stop`. */
+/** Every state that the API server shows of the pods of a namespace, from before the first change to `stop`. */
 export interface PodWatch extends Disposable {
   readonly seen: readonly SeenPod[];
 }
@@ -67,21 +67,29 @@ export interface PodWatch extends Disposable {
 /** Starts watching the pods of a namespace; resolves at once, so give it a moment before the first change. */
 export function watchPods(namespace: string): PodWatch {
   const seen: SeenPod[] = [];
-  const args = ['-n', namespace, 'get', 'pods', '-w', '--output-watch-events', '-o', 'json'];
+  const path = `/api/v1/namespaces/${namespace}/pods?watch=true&allowWatchBookmarks=true`;
+  let version: string | undefined;
   let child: ChildProcess;
   const start = (): void => {
     let rest = '';
-    child = spawn(environment.kubectl, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    // A client that a busy machine has cut off goes on where it was; a fresh `kubectl get -w` would skip what happened meanwhile.
+    const from = version === undefined ? '' : `&resourceVersion=${version}`;
+    child = spawn(environment.kubectl, ['get', '--raw', `${path}${from}`], {
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
     child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       const atMs = performance.now();
       const lines = (rest + text).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const event = JSON.parse(line) as { type: SeenPod['type']; object: Pod };
-        seen.push({ atMs, type: event.type, pod: event.object });
+        if (line === '') continue;
+        const event = JSON.parse(line) as { type: SeenPod['type'] | 'BOOKMARK' | 'ERROR'; object: Pod };
+        version = event.type === 'ERROR' ? undefined : event.object.metadata?.resourceVersion;
+        if (event.type !== 'ERROR' && event.type !== 'BOOKMARK')
+          seen.push({ atMs, type: event.type, pod: event.object });
       }
     });
-    // A busy API server may refuse the first try; a user would type it again.
     child.once('exit', (_, signal) => {
       if (signal === null) start();
     });
