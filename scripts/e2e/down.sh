@@ -21,6 +21,7 @@ for file in "$slurm"/run/slurmd.*.pid; do
     [ ! -e "$tasks" ] || while read -r pid; do kill -9 "$pid" 2>/dev/null || :; done <"$tasks"
   done
 done
+rmdir /sys/fs/cgroup/cpu/interlink-e2e-workers 2>/dev/null || :
 stop "$slurm/run/slurmctld.pid" slurmctld
 stop "$slurm/run/slurmdbd.pid" slurmdbd
 stop "$slurm/run/mariadbd.pid" mariadbd

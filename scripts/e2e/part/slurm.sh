@@ -153,6 +153,13 @@ if [ $changed = 1 ]; then
 fi
 running "$D/run/slurmctld.pid" slurmctld || slurmctld -f "$SLURM_CONF" 9>&-
 for i in $(seq $nodes); do running "$D/run/slurmd.e$i.pid" slurmd || slurmd -f "$SLURM_CONF" -N "e$i" 9>&-; done
+# Real workers are other machines. Here a burst of starting jobs would take the CPUs away from the control plane and the login node, and the
+# tests would measure that; so what the workers start gets the time that those leave.
+workers=/sys/fs/cgroup/cpu/interlink-e2e-workers
+if [ $v1 = 1 ] && mkdir -p "$workers" 2>/dev/null && [ -w "$workers/cpu.shares" ]; then
+  echo 64 >"$workers/cpu.shares"
+  for i in $(seq $nodes); do cat "$D/run/slurmd.e$i.pid" >"$workers/cgroup.procs"; done
+fi
 for _ in $(seq 150); do
   states=$(sinfo -h -N -o '%N %T' 2>/dev/null || :)
   [ "$(grep -cE ' (idle|mixed|allocated|completing)$' <<<"$states" || :)" != $nodes ] || { say "Slurm $(slurmctld -V | cut -d' ' -f2), $(sinfo -h -o '%D nodes, %C CPUs A/I/O/T, %m MB, %G')$([ $v1 = 1 ] || echo ', no memory limits: cgroup v1 is not mounted')"; exit 0; }
