@@ -98,6 +98,9 @@ class NodePodController implements PodController {
         onStatus: (status) => this.#workers.get(status.uid)?.onStatus(status),
         onForgotten: (uid) => this.#onForgotten(uid),
         onSnapshot: (known, asked) => this.#onSnapshot(known, asked),
+        onBack: () => {
+          for (const worker of this.#workers.values()) worker.wake();
+        },
       },
       { pollIntervalMs: options.pollIntervalMs ?? 5_000 },
     );

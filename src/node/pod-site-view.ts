@@ -22,9 +22,11 @@ export interface SiteViewDeps {
    * concluded for; undefined for all.
    */
   readonly onSnapshot: (known: ReadonlyMap<string, PodStatus>, asked: ReadonlySet<string> | undefined) => void;
+  /** The site answers again after it could not be reached; what failed meanwhile is worth another attempt now. */
+  readonly onBack: () => void;
 }
 
-const BACKOFF = { initialMs: 500, maxMs: 10_000 };
+const BACKOFF = { initialMs: 500, maxMs: 5_000 };
 /** A watch that lived this long was a good one. */
 const GOOD_MS = 10_000;
 /** Time after which a site that is polled is asked again whether it can be watched. */
@@ -39,6 +41,7 @@ export class SiteView {
   readonly #pollIntervalMs: number;
   readonly #known = new Map<string, PodStatus>();
   #answers = 0;
+  #isFailing = false;
 
   constructor(deps: SiteViewDeps, options: { readonly pollIntervalMs: number }) {
     this.#deps = deps;
@@ -62,7 +65,6 @@ export class SiteView {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#deps;
     const backoff = new Backoff(BACKOFF);
-    let failing = false;
     while (!signal.aborted) {
       const startedMs = clock.monotonicMs();
       const answers = this.#answers;
@@ -74,12 +76,9 @@ export class SiteView {
           await this.#poll(signal);
           continue;
         }
-        if (this.#answers > answers && clock.monotonicMs() - startedMs >= GOOD_MS) {
-          backoff.reset();
-          failing = false;
-        }
-        if (!failing) logger.warn('watch of the site ended, will retry', { err: messageOf(error) });
-        failing = true;
+        if (this.#answers > answers && clock.monotonicMs() - startedMs >= GOOD_MS) backoff.reset();
+        if (!this.#isFailing) logger.warn('watch of the site ended, will retry', { err: messageOf(error) });
+        this.#isFailing = true;
       }
       await this.#pause(backoff.next(), signal);
     }
@@ -109,18 +108,16 @@ export class SiteView {
   async #poll(signal: AbortSignal): Promise<void> {
     const { sidecar, clock, logger, wanted } = this.#deps;
     logger.info('site cannot be watched, polling it', { intervalMs: this.#pollIntervalMs });
-    let failing = false;
     const untilMs = clock.monotonicMs() + REPROBE_MS;
     while (!signal.aborted && clock.monotonicMs() < untilMs) {
       const pods = wanted();
       const asked = new Set(pods.map((pod) => pod.metadata?.uid ?? ''));
       try {
         this.#takeAll(pods.length === 0 ? [] : await sidecar.status(pods, { signal }), asked);
-        failing = false;
       } catch (error) {
         if (signal.aborted) return;
-        if (!failing) logger.warn('status of pods not received, will retry', { err: messageOf(error) });
-        failing = true;
+        if (!this.#isFailing) logger.warn('status of pods not received, will retry', { err: messageOf(error) });
+        this.#isFailing = true;
       }
       await this.#pause(this.#pollIntervalMs, signal);
     }
@@ -135,6 +132,8 @@ export class SiteView {
     this.#answers += 1;
     for (const item of news) this.#deps.onStatus(item);
     this.#deps.onSnapshot(now, asked);
+    if (this.#isFailing) this.#deps.onBack();
+    this.#isFailing = false;
   }
 
   async #pause(ms: number, signal: AbortSignal): Promise<void> {

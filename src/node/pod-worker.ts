@@ -41,6 +41,8 @@ const MAX_CONFLICTS = 5;
  */
 export class PodWorker {
   readonly uid: string;
+  /** What failed may succeed now: it is tried at once and not at the end of its pause. */
+  readonly wake = (): void => this.#wakeable.wake();
   readonly #deps: PodWorkerDeps;
   readonly #logger: Logger;
   readonly #wakeable: Wakeable;
@@ -79,10 +81,9 @@ export class PodWorker {
     this.#wakeable = new Wakeable(deps.clock);
     this.#events = new PodEvents(deps, pod);
     const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
-    this.#start = new PodStart(deps.start, seenAt, () => this.#wakeable.wake());
+    this.#start = new PodStart(deps.start, seenAt, this.wake);
     const own = { ...deps, logger: this.#logger, pod: () => this.#pod };
-    const written = (): void => this.#wakeable.wake();
-    this.#display = new PodDisplay({ ...own, accept: (answer) => void this.#accept(answer), written }, pod);
+    this.#display = new PodDisplay({ ...own, accept: (answer) => void this.#accept(answer), written: this.wake }, pod);
     this.#removal = new PodRemoval(own);
     this.#absence = new PodAbsence(own, deps.limits.lostAfterMs);
     if (this.#inherited && !this.#isGone && !this.#isOver) deps.admission.admit(pod, {}, true);
@@ -112,7 +113,7 @@ export class PodWorker {
     if (deletionTimestamp && (!before.metadata?.deletionTimestamp || deletionGracePeriodSeconds === 0))
       this.#attempt?.abort(new Error('the pod is being deleted'));
     if (this.#display.shown || this.#waiting || this.#isOver) this.#show();
-    this.#wakeable.wake();
+    this.wake();
   }
 
   /** The object is gone from the API. */
@@ -120,7 +121,7 @@ export class PodWorker {
     this.#isGone = true;
     this.#display.clear();
     this.#attempt?.abort(new Error('the pod is gone'));
-    this.#wakeable.wake();
+    this.wake();
   }
 
   /** The site says something about the pod. */
@@ -131,13 +132,13 @@ export class PodWorker {
     if (!this.#isStray) this.#events.take(this.#pod, status);
     if (!this.#isGone) this.#display.take(status, this.#word());
     if (status.sandbox === 'Gone') this.#end();
-    this.#wakeable.wake();
+    this.wake();
   }
 
   /** The site has given a full answer without the pod. */
   onAbsent(): void {
     this.#absence.notice();
-    this.#wakeable.wake();
+    this.wake();
   }
 
   /** Until everything that belongs to the pod has ended and its object is gone, or the signal aborts. */
@@ -276,7 +277,7 @@ export class PodWorker {
     this.#deps.admission.release(this.uid);
     this.#start[Symbol.dispose]();
     if (this.#display.shown?.sandbox !== 'Gone') this.#show();
-    this.#wakeable.wake();
+    this.wake();
   }
 
   #show(): void {

@@ -53,6 +53,7 @@ export class MemorySidecar implements Sidecar {
   readonly #faults = new Map<CallName, unknown[]>();
   readonly #wakers = new Set<() => void>();
   readonly #subscribers = new Set<(event: WatchEvent) => void>();
+  readonly #watches = new Set<(error: unknown) => void>();
   #nextJobId = 1;
 
   constructor(options: MemorySidecarOptions = {}) {
@@ -113,6 +114,11 @@ export class MemorySidecar implements Sidecar {
     if (!this.#jobs.delete(uid)) return;
     for (const send of this.#subscribers) send({ type: 'DELETED', uid });
     this.#wake();
+  }
+
+  /** Injects a fault: every watch that is open ends with `error`. */
+  breakWatches(error: unknown): void {
+    for (const end of this.#watches) end(error);
   }
 
   async capabilities(options: CallOptions): Promise<CapabilityDocument> {
@@ -214,6 +220,8 @@ export class MemorySidecar implements Sidecar {
     };
     const stop = (): void => wake.reject(options.signal.reason);
     options.signal.addEventListener('abort', stop);
+    const end = (error: unknown): void => wake.reject(error);
+    this.#watches.add(end);
     this.#subscribers.add(send);
     try {
       for (;;) {
@@ -229,6 +237,7 @@ export class MemorySidecar implements Sidecar {
       }
     } finally {
       this.#subscribers.delete(send);
+      this.#watches.delete(end);
       options.signal.removeEventListener('abort', stop);
     }
   }

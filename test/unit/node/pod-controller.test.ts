@@ -372,6 +372,29 @@ describe('pod controller', () => {
       expect(bench.site.live).toEqual([]);
     });
 
+    it('ends it as soon as the site is back, however long the pause between two attempts has become', async () => {
+      const bench = await Bench.start();
+      const uid = bench.bind('p');
+      await until('created', () => bench.site.live.includes(uid));
+      let longPauses = 0;
+      const sleep = bench.clock.sleep.bind(bench.clock);
+      // The fifth pause between two attempts, of 13 to 16 s, does not end by itself here.
+      bench.clock.sleep = (ms, options) => {
+        const isLong = ms >= 12_000 && ms <= 16_000;
+        if (isLong) longPauses += 1;
+        return sleep(isLong ? 3_600_000 : ms, options);
+      };
+      // Fault: the site is out of reach for deletions and watches.
+      bench.site.fail('delete', unavailable(), 5);
+      await bench.delete('p');
+      await until('a long pause', () => longPauses === 1);
+      expect(bench.calls('delete')).toBe(5);
+      bench.site.fail('watch', unavailable(), 2);
+      bench.site.breakWatches(unavailable());
+      await until('gone', () => bench.pod('p') === undefined);
+      expect(bench.site.live).toEqual([]);
+    });
+
     it('tells the site again when the grace period has become shorter', async () => {
       const bench = await Bench.start();
       const uid = bench.bind('p');
