@@ -1,14 +1,9 @@
 import { InterlinkError } from '../base/errors.ts';
 import type { Mount } from './container-runtime.ts';
+import type { ImageRuntimeOptions } from './image-options.ts';
 
 /** The options of Apptainer that have a meaning here. */
-export interface ApptainerOptions {
-  /** NVIDIA's driver libraries and devices go into each container (`--nv`). */
-  readonly nvidia: boolean;
-  /** AMD's (`--rocm`). */
-  readonly rocm: boolean;
-  /** What the site puts into each container (`--bind`, `-B`). */
-  readonly binds: readonly Mount[];
+export interface ApptainerOptions extends ImageRuntimeOptions {
   /** Registries are asked by plain HTTP (`--no-https`). */
   readonly noHttps: boolean;
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import type { CommandResult, CommandRunner } from '../../../src/base/command.ts';
 import { resolveApptainerImage } from '../../../src/runner/apptainer-image.ts';
+import { apptainerPuller } from '../../../src/runner/apptainer-puller.ts';
 import { ImageCache } from '../../../src/runner/image-cache.ts';
 
 let directory: string;
@@ -36,7 +37,8 @@ function puller(failure?: Partial<CommandResult>): { commands: CommandRunner; ca
 
 function cacheWith(commands: CommandRunner): ImageCache {
   const environment = { PATH: '/bin', HTTPS_PROXY: 'http://proxy:3128' };
-  return new ImageCache({ directory, program: 'apptainer', noHttps: false, environment, commands, clock });
+  const puller = apptainerPuller({ program: 'apptainer', noHttps: false, environment, commands });
+  return new ImageCache({ directory, puller, clock });
 }
 
 describe('pulled images', () => {
