@@ -9,6 +9,7 @@ import { InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
 import { type CollectFacts, collectBundle } from '../contract/collect-bundle.ts';
 import { derivePodStatus } from '../contract/derive-pod-status.ts';
+import { missingPullSecrets } from '../contract/pull-secrets.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
 import type { Pod } from '../kube/types.ts';
 import type { CliCommand, CliInput } from './cli-command.ts';
@@ -87,6 +88,10 @@ async function runOn(sidecar: Sidecar, manifest: PodManifest, context: RunContex
   const source = memorySource(manifest.configMaps, manifest.secrets);
   const pod = identify(manifest.pod);
   const bundle = await collectBundle(pod, source, facts, { signal: io.signal });
+  for (const name of missingPullSecrets(bundle))
+    say(
+      `pod ${pod.metadata?.name}: the file has no Secret ${name} of imagePullSecrets; images that need it cannot be pulled`,
+    );
   const { status, exitCode, failure, interrupted } = await runPod(bundle, {
     sidecar,
     clock: systemClock,

@@ -9,6 +9,7 @@ import { type BundleFault, bundleFaultError } from './bundle-fault.ts';
 import { errorSentence } from './error-sentence.ts';
 import type { ObjectSource } from './object-source.ts';
 import type { PodBundle } from './pod-bundle.ts';
+import { collectPullSecrets, type PullSecretOptions } from './pull-secrets.ts';
 import { volumeFiles } from './volume-files.ts';
 
 /** What the node knows beside the pod. */
@@ -31,7 +32,7 @@ export async function collectBundle(
   pod: Pod,
   source: ObjectSource,
   facts: CollectFacts,
-  options: { readonly signal: AbortSignal },
+  options: PullSecretOptions,
 ): Promise<PodBundle> {
   const objects = await fetchObjects(pod, source, options);
   const faults = new Faults();
@@ -65,6 +66,7 @@ export async function collectBundle(
   const initContainers = spec.initContainers?.map(resolve);
   faults.throwIfAny();
 
+  const imagePullSecrets = await collectPullSecrets(pod, source, options);
   const volumes = pod.spec?.volumes ?? [];
   const configMapNames = new Set(volumes.map(({ configMap }) => configMap?.name ?? ''));
   const secretNames = new Set(volumes.map(({ secret }) => secret?.secretName ?? ''));
@@ -73,6 +75,7 @@ export async function collectBundle(
     configMaps: [...configMapNames].flatMap((name) => (name ? (objects.configMap(name) ?? []) : [])),
     secrets: [...secretNames].flatMap((name) => (name ? (objects.secret(name) ?? []) : [])),
     projectedVolumes,
+    ...(imagePullSecrets.length === 0 ? {} : { imagePullSecrets }),
   };
 }
 

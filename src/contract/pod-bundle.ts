@@ -23,4 +23,6 @@ export interface PodBundle {
    * (base64) map each file's path within the volume to its content. Modes are found in `pod.spec.volumes`.
    */
   readonly projectedVolumes: readonly ConfigMap[];
+  /** Each Secret of `spec.imagePullSecrets` that exists, whole; absent when there is none. What a site shows to registries, and nothing else. */
+  readonly imagePullSecrets?: readonly Secret[];
 }

@@ -94,8 +94,11 @@ export function createRemoteSidecar(options: RemoteSidecarOptions): Sidecar {
 
     async create(bundle, call) {
       const { uid } = podRefOf(bundle.pod);
-      const body = plugin ? wirePlugin.encodeCreate(bundle) : wireApi.encodeCreate(bundle);
       const repeatable = !(await isLegacy(call));
+      // Existing peers cannot use them, and some write what they get into their logs.
+      const { imagePullSecrets: _unused, ...others } = bundle;
+      const sent = repeatable ? bundle : others;
+      const body = plugin ? wirePlugin.encodeCreate(sent) : wireApi.encodeCreate(sent);
       try {
         return await create(body, uid, repeatable, call);
       } catch (error) {

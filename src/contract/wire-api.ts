@@ -1,9 +1,10 @@
 import type { PodBundle } from './pod-bundle.ts';
 import { wireCheck } from './wire-check.ts';
 import { canonicalKeys, type JsonObject } from './wire-keys.ts';
+import { pullSecretsOf } from './wire-pull-secrets.ts';
 import { createRequestSchema } from './wire-schemas.ts';
 
-const KEYS = ['pod', 'configmaps', 'secrets', 'projectedvolumesmaps', 'jobscriptURL'] as const;
+const KEYS = ['pod', 'configmaps', 'secrets', 'projectedvolumesmaps', 'imagePullSecrets', 'jobscriptURL'] as const;
 
 /** `/create` as a node sends it: the pod and its objects side by side. Objects are the bundle's own, not copies. */
 export const wireApi = {
@@ -19,6 +20,7 @@ export const wireApi = {
       configmaps: nullIfEmpty(bundle.configMaps),
       secrets: nullIfEmpty(bundle.secrets),
       projectedvolumesmaps: nullIfEmpty(bundle.projectedVolumes),
+      ...pullSecretsOf(bundle),
       jobscriptURL: '',
     };
   },
@@ -32,6 +34,7 @@ export const wireApi = {
       configMaps: (body.configmaps ?? []) as PodBundle['configMaps'],
       secrets: (body.secrets ?? []) as PodBundle['secrets'],
       projectedVolumes: (body.projectedvolumesmaps ?? []) as PodBundle['projectedVolumes'],
+      ...pullSecretsOf(body),
     };
   },
 };

@@ -2,9 +2,10 @@ import type { ConfigMap, Container, Pod, Secret } from '../kube/types.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import { wireCheck } from './wire-check.ts';
 import { canonicalKeys, isJsonObject, type JsonObject } from './wire-keys.ts';
+import { pullSecretsOf } from './wire-pull-secrets.ts';
 import { retrievedPodSchema } from './wire-schemas.ts';
 
-const KEYS = ['pod', 'container', 'jobConfig', 'jobScript', 'unmounted'] as const;
+const KEYS = ['pod', 'container', 'jobConfig', 'jobScript', 'imagePullSecrets', 'unmounted'] as const;
 const CONTAINER_KEYS = ['name', 'configMaps', 'projectedvolumemaps', 'secrets', 'emptyDirs'] as const;
 const UNMOUNTED_KEYS = ['configmaps', 'secrets', 'projectedvolumesmaps'] as const;
 
@@ -81,6 +82,7 @@ export const wirePlugin = {
       pod,
       container: containers,
       jobConfig: NO_JOB_CONFIG,
+      ...pullSecretsOf(bundle),
       ...(Object.keys(unmounted).length === 0 ? {} : { unmounted }),
     };
   },
@@ -108,6 +110,7 @@ export const wirePlugin = {
         ...lists.map((entry) => entry.projectedvolumemaps),
         rest.projectedvolumesmaps,
       ]),
+      ...pullSecretsOf(body),
     };
   },
 };

@@ -42,6 +42,10 @@ export const secretSchema = z
   .looseObject({ metadata: z.looseObject({ name }), data: stringMap })
   .meta({ id: 'Secret', description: 'A Kubernetes v1 Secret; `data` is base64.' });
 
+const pullSecrets = listOf(secretSchema).meta({
+  description: 'Secrets for registries; absent when there are none, and in what existing peers send or pass on.',
+});
+
 /** `/create`, node to API server. */
 export const createRequestSchema = z
   .looseObject({
@@ -52,6 +56,7 @@ export const createRequestSchema = z
       description:
         'One per projected or downwardAPI volume; `metadata.name` is the name of the volume, keys are paths in it.',
     }),
+    imagePullSecrets: pullSecrets,
     jobscriptURL: z.string().nullish().meta({ description: 'Always empty; a URL from a client is never followed.' }),
   })
   .meta({ id: 'PodCreateRequests', description: 'A pod with all that it needs, as a node sends it.' });
@@ -76,6 +81,7 @@ export const retrievedPodSchema = z
     }),
     jobConfig: z.looseObject({}).nullish(),
     jobScript: z.string().nullish(),
+    imagePullSecrets: pullSecrets,
     unmounted: z
       .looseObject({
         configmaps: listOf(configMapSchema),

@@ -4,9 +4,11 @@ import type { Pod } from './types.ts';
 export interface ObjectReferences {
   readonly configMaps: ReadonlySet<string>;
   readonly secrets: ReadonlySet<string>;
+  /** Secrets that are shown to registries; a pod starts without them too. */
+  readonly pullSecrets: ReadonlySet<string>;
 }
 
-/** Every ConfigMap and Secret that the pod needs or may need before it starts; image pull secrets are not among them. */
+/** Every ConfigMap and Secret that the pod needs or may need before it starts. */
 export function objectReferences(pod: Pod): ObjectReferences {
   const configMaps = new Set<string>();
   const secrets = new Set<string>();
@@ -31,5 +33,7 @@ export function objectReferences(pod: Pod): ObjectReferences {
       add(secrets, valueFrom?.secretKeyRef?.name);
     }
   }
-  return { configMaps, secrets };
+  const pullSecrets = new Set<string>();
+  for (const { name } of pod.spec?.imagePullSecrets ?? []) add(pullSecrets, name);
+  return { configMaps, secrets, pullSecrets };
 }

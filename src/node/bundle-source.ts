@@ -37,9 +37,10 @@ export class BundleSource implements ObjectSource, Disposable {
   constructor(deps: BundleSourceDeps, pod: Pod, changed: () => void) {
     this.#deps = deps;
     const namespace = pod.metadata?.namespace ?? 'default';
-    const { configMaps, secrets } = objectReferences(pod);
+    const { configMaps, secrets, pullSecrets } = objectReferences(pod);
     for (const name of configMaps) this.#configMaps.set(name, deps.configMaps.acquire(namespace, name));
-    for (const name of secrets) this.#secrets.set(name, deps.secrets.acquire(namespace, name));
+    for (const name of new Set([...secrets, ...pullSecrets]))
+      this.#secrets.set(name, deps.secrets.acquire(namespace, name));
     for (const object of [...this.#configMaps.values(), ...this.#secrets.values()]) object.onChange(changed);
   }
 

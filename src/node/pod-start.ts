@@ -6,6 +6,7 @@ import { type CollectFacts, collectBundle } from '../contract/collect-bundle.ts'
 import type { WaitingReason } from '../contract/container-status.ts';
 import type { PodBundle } from '../contract/pod-bundle.ts';
 import type { PodEvent } from '../contract/pod-status.ts';
+import { missingPullSecrets } from '../contract/pull-secrets.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import type { BundleSource } from './bundle-source.ts';
@@ -24,7 +25,12 @@ export interface PodStartDeps {
 
 /** What came of an attempt to hand a pod over to the site. */
 export type StartOutcome =
-  | { readonly kind: 'created'; readonly jobId: string }
+  | {
+      readonly kind: 'created';
+      readonly jobId: string;
+      /** What went wrong and did not keep the pod from starting. */
+      readonly events: readonly Omit<PodEvent, 'id' | 'time'>[];
+    }
   /** Not yet; to be tried again after `retryMs` or when something has changed. */
   | {
       readonly kind: 'waits';
@@ -96,7 +102,7 @@ export class PodStart implements Disposable {
         return sidecar.create(bundle, { signal, session });
       }, signal);
       this[Symbol.dispose]();
-      return { kind: 'created', jobId };
+      return { kind: 'created', jobId, events: pullSecretEvents(bundle) };
     } catch (error) {
       signal.throwIfAborted();
       return this.#notCreated(error);
@@ -112,14 +118,22 @@ export class PodStart implements Disposable {
   async #collect(pod: Pod, signal: AbortSignal): Promise<PodBundle> {
     const { openSource, facts } = this.#deps;
     this.#source ??= openSource(pod, this.#changed);
-    return collectBundle(pod, this.#source, { ...facts(), seenAt: this.#seenAt }, { signal });
+    return collectBundle(
+      pod,
+      this.#source,
+      { ...facts(), seenAt: this.#seenAt },
+      { signal, mayBeTooEarly: this.#isNew },
+    );
+  }
+
+  get #isNew(): boolean {
+    return this.#deps.clock.monotonicMs() - (this.#firstAttemptMs ?? 0) < RIGHTS_MS;
   }
 
   #incomplete(pod: Pod, error: unknown): StartOutcome {
     const cause = messageOf(error);
     const faults = bundleFaultsOf(error);
-    const isNew = this.#deps.clock.monotonicMs() - (this.#firstAttemptMs ?? 0) < RIGHTS_MS;
-    if (isNew && isKind(error, 'Forbidden')) return { ...NOTHING_TO_SAY, retryMs: RIGHTS_RETRY_MS, cause };
+    if (this.#isNew && isKind(error, 'Forbidden')) return { ...NOTHING_TO_SAY, retryMs: RIGHTS_RETRY_MS, cause };
     const retryMs = this.#faultBackoff.next();
     if (!faults) return { ...NOTHING_TO_SAY, retryMs, cause };
     return {
@@ -154,6 +168,14 @@ function waitingFor(faults: readonly BundleFault[]): (container: Container) => W
     const fault = faults.find((candidate) => candidate.part === 'environment' && candidate.name === name);
     return fault && { reason: 'CreateContainerConfigError', message: fault.message };
   };
+}
+
+/** @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/kubelet_pods.go getPullSecretsForPod */
+function pullSecretEvents(bundle: PodBundle): readonly Omit<PodEvent, 'id' | 'time'>[] {
+  const missing = missingPullSecrets(bundle);
+  if (missing.length === 0) return [];
+  const message = `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`;
+  return [{ type: 'Warning', reason: 'FailedToRetrieveImagePullSecret', message }];
 }
 
 function eventOf(pod: Pod, { part, name, message }: BundleFault): Omit<PodEvent, 'id' | 'time'> {

@@ -191,6 +191,7 @@ export class PodWorker {
       switch (outcome.kind) {
         case 'created':
           this.#logger.info('pod submitted', { jobId: outcome.jobId });
+          for (const event of outcome.events) this.#events.record(this.#pod, event);
           this.#isAtSite = true;
           this.#absence.end();
           this.#display.setJob(outcome.jobId);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { InterlinkError } from '../base/errors.ts';
 import type { RuntimeSettings } from '../contract/job-directory.ts';
-import type { ResolvedImage } from './container-runtime.ts';
+import type { PullContext, ResolvedImage } from './container-runtime.ts';
 import type { ImageCache } from './image-cache.ts';
 import { parseImageReference } from './image-reference.ts';
 
@@ -16,8 +16,7 @@ export async function resolveApptainerImage(
   image: string,
   policy: PullPolicy,
   { imageMap = {}, imagePrefix = 'docker://' }: Pick<RuntimeSettings, 'imageMap' | 'imagePrefix'>,
-  cache: ImageCache,
-  signal: AbortSignal,
+  { cache, pull, signal }: { readonly cache: ImageCache; readonly pull: PullContext; readonly signal: AbortSignal },
 ): Promise<ResolvedImage> {
   const own = image.startsWith('/') || /^[a-z][a-z0-9+.-]*:\/\//.test(image);
   // A kubelet looks at the name before anything else; a site's map does not make a wrong one right.
@@ -26,8 +25,9 @@ export async function resolveApptainerImage(
   if (mapped.startsWith('/')) return localImage(image, mapped, policy);
   const found = await cache.find(mapped);
   if (policy === 'Never' && !found) throw neverPull(image);
-  const path = found && policy !== 'Always' ? found : await cache.pull(mapped, signal, policy === 'Always');
-  return { path, imageId: image };
+  if (found && policy !== 'Always') return { path: found, imageId: image };
+  pull.onPulling();
+  return { path: await cache.pull(mapped, signal, policy === 'Always'), imageId: image };
 }
 
 async function localImage(image: string, path: string, policy: PullPolicy): Promise<ResolvedImage> {

@@ -40,7 +40,6 @@ export function containerFault(error: unknown, image: string, fieldPath: string)
         reason,
         message,
         events: [
-          { type: 'Normal', reason: 'Pulling', message: `Pulling image "${image}"`, fieldPath },
           warning('Failed', `Failed to pull image "${image}": ${message}`),
           warning('Failed', `Error: ${reason}`),
         ],

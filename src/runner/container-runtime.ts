@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import type { RuntimeName } from '../contract/job-directory.ts';
+import type { RegistryKeyring } from './registry-keyring.ts';
 
 /** A file or directory of the worker that a container sees. */
 export interface Mount {
@@ -57,12 +58,27 @@ export interface ContainerPlan {
   readonly podName?: string;
 }
 
+/** What a pull takes and tells beside the image's name. */
+export interface PullContext {
+  /** What the pod may show to registries; never put into argv, environment or log. */
+  readonly keyring: RegistryKeyring;
+  /** Called once when the image, or news of it, has to be asked for outside of this worker. */
+  readonly onPulling: () => void;
+}
+
 /** What an image says when it is looked at or fetched. */
 export interface ResolvedImage {
   /** Absolute path of a SIF file or an unpacked directory; the empty string for `process`. */
   readonly path: string;
   /** `imageID` of the container status: the name with a digest where there is one. */
   readonly imageId: string;
+  /** Set when a registry was asked for it now: what a kubelet's event `Pulled` tells. */
+  readonly pulled?: {
+    readonly durationMs: number;
+    /** With the time in which another job fetched it. */
+    readonly waitedMs: number;
+    readonly sizeBytes: number;
+  };
 }
 
 /** Why an image cannot be had; `reason` is the kubelet's waiting reason. */
@@ -112,6 +128,7 @@ export interface ContainerRuntime {
     image: string,
     pullPolicy: 'Always' | 'IfNotPresent' | 'Never',
     signal: AbortSignal,
+    pull: PullContext,
   ): Promise<ResolvedImage>;
   /**
    * Starts the container; resolves when its first process runs.

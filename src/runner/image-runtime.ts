@@ -12,6 +12,7 @@ import type {
   ContainerOutput,
   ContainerPlan,
   ContainerRuntime,
+  PullContext,
   ResolvedImage,
   RunningContainer,
 } from './container-runtime.ts';
@@ -137,8 +138,9 @@ class ImageRuntime implements ContainerRuntime {
     image: string,
     pullPolicy: 'Always' | 'IfNotPresent' | 'Never',
     signal: AbortSignal,
+    pull: PullContext,
   ): Promise<ResolvedImage> {
-    return resolveApptainerImage(image, pullPolicy, this.#settings, this.#cache, signal);
+    return resolveApptainerImage(image, pullPolicy, this.#settings, { cache: this.#cache, pull, signal });
   }
 
   async start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {

@@ -7,6 +7,7 @@ import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
 import { createFileLogger } from './file-logger.ts';
 import { type PodFields, PodRecorder } from './pod-recorder.ts';
+import { PullSecrets } from './pull-secrets.ts';
 import { readJobSpec } from './read-job-spec.ts';
 import { RecordLog } from './record-log.ts';
 import { recordPodGone } from './record-pod-gone.ts';
@@ -85,9 +86,11 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
       serve: (request, signal) =>
         serveLogs(request, signal, { directory, clock, statusOf: (name) => recorder.find(name) }),
     });
+  const pullSecrets = await PullSecrets.take(directory, spec, logger);
   const end = await runPod({
     spec,
     directory,
+    pullSecrets,
     recorder,
     stop,
     graceSeconds,

@@ -7,12 +7,14 @@ import type { RuntimeContext } from './create-runtime.ts';
 import { makePodNetwork } from './pod-network.ts';
 import type { PodFields, PodRecorder } from './pod-recorder.ts';
 import { makePodVolumes } from './pod-volumes.ts';
+import type { PullSecrets } from './pull-secrets.ts';
 import type { StopControl } from './stop-control.ts';
 import { type SupervisedPod, supervisePod } from './supervise-pod.ts';
 
 export interface RunPodDeps {
   readonly spec: JobSpec;
   readonly directory: JobDirectory;
+  readonly pullSecrets: PullSecrets;
   readonly recorder: PodRecorder;
   readonly stop: StopControl;
   readonly graceSeconds: number;

@@ -12,6 +12,8 @@ import type { ContainerRuntime, ResolvedImage, RunningContainer } from './contai
 import type { PodNetwork } from './pod-network.ts';
 import type { NewEvent, PodRecorder } from './pod-recorder.ts';
 import type { PodVolume } from './pod-volumes.ts';
+import type { PullSecrets } from './pull-secrets.ts';
+import { resolveImage } from './resolve-image.ts';
 import type { StopControl } from './stop-control.ts';
 
 export interface StartContainerDeps {
@@ -20,6 +22,7 @@ export interface StartContainerDeps {
   readonly volumes: ReadonlyMap<string, PodVolume>;
   readonly network: PodNetwork;
   readonly runtime: ContainerRuntime;
+  readonly pullSecrets: PullSecrets;
   readonly recorder: PodRecorder;
   readonly stop: StopControl;
   readonly clock: Clock;
@@ -101,10 +104,9 @@ async function tryStart(
   deps: StartContainerDeps,
 ): Promise<StartedContainer | { readonly exitCode: number }> {
   const { container } = target;
-  const { name, image: imageName = '', imagePullPolicy } = container;
+  const { name } = container;
   const { runtime, recorder, stop, clock, logger } = deps;
-  const policy = (imagePullPolicy ?? defaultPullPolicy(imageName)) as 'Always' | 'IfNotPresent' | 'Never';
-  const image = await runtime.resolveImage(imageName, policy, stop.signal);
+  const image = await resolveImage(container, target.fieldPath, deps, stop.signal);
   const prepared = await prepareContainer({ ...deps, container, attempt: recorder.of(name).restartCount });
   stop.signal.throwIfAborted();
   const log = new ContainerLogWriter({ path: prepared.logPath, clock, logger });
@@ -142,11 +144,4 @@ function recordStartError(
       { type: 'Warning', reason: 'Failed', message: `Error: ${message}`, fieldPath },
     ],
   );
-}
-
-/** The API server's default, for pods that did not pass one. */
-function defaultPullPolicy(image: string): 'Always' | 'IfNotPresent' {
-  const name = image.slice(image.lastIndexOf('/') + 1);
-  const isLatest = !name.includes('@') && (!name.includes(':') || name.endsWith(':latest'));
-  return isLatest ? 'Always' : 'IfNotPresent';
 }

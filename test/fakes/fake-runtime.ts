@@ -8,6 +8,7 @@ import type {
   ContainerPlan,
   ContainerRuntime,
   ImageFault,
+  PullContext,
   ResolvedImage,
   RunningContainer,
 } from '../../src/runner/container-runtime.ts';
@@ -29,6 +30,8 @@ export class FakeRuntime implements ContainerRuntime {
   readonly name = 'process' as const;
   readonly started: ContainerPlan[] = [];
   readonly resolved: string[] = [];
+  /** `user:password` of each login that the pod has for the image, by call of `resolveImage`. */
+  readonly logins: string[][] = [];
   /** Names of running containers. */
   readonly running = new Set<string>();
   readonly signals: string[] = [];
@@ -49,9 +52,11 @@ export class FakeRuntime implements ContainerRuntime {
     if (this.probeError) throw this.probeError;
   }
 
-  async resolveImage(image: string): Promise<ResolvedImage> {
+  async resolveImage(image: string, _policy: string, _signal: AbortSignal, pull: PullContext): Promise<ResolvedImage> {
     this.resolved.push(image);
+    this.logins.push(pull.keyring.lookup(image).map(({ username, password }) => `${username}:${password.reveal()}`));
     const fault = this.faults.get(image);
+    if (fault?.reason === 'ErrImagePull') pull.onPulling();
     if (fault) throw new InterlinkError('Unavailable', fault.message, { code: fault.reason });
     return { path: '', imageId: `fake://${image}` };
   }

@@ -13,6 +13,7 @@ import { silentLogger } from '../../../src/base/logger.ts';
 import type { RuntimeSettings } from '../../../src/contract/job-directory.ts';
 import { createApptainerRuntime } from '../../../src/runner/apptainer-runtime.ts';
 import type { ContainerPlan } from '../../../src/runner/container-runtime.ts';
+import { RegistryKeyring } from '../../../src/runner/registry-keyring.ts';
 
 export interface DriverFile {
   readonly path: string;
@@ -71,13 +72,14 @@ const runtime = createApptainerRuntime(
   { ...request.settings, imageCache: join(directory, 'images'), name: 'apptainer' },
 );
 const signal = new AbortController().signal;
+const pull = { keyring: RegistryKeyring.of([], silentLogger), onPulling: () => {} };
 await runtime.probe(signal);
 
 async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: DriverContainer): Promise<DriverResult> {
   const begun = performance.now();
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   try {
-    const resolved = await runtime.resolveImage(image, pullPolicy, signal);
+    const resolved = await runtime.resolveImage(image, pullPolicy, signal, pull);
     const mounts = (plan.mounts ?? []).map((mount) => ({ ...mount, source: mount.source.replace(/^@/, directory) }));
     const whole = { name: 'c', attempt: 0, env: [], security: {}, hostname: 'pod', tty: false, ...plan, mounts };
     const container = await runtime.start(whole, resolved, { stdout, stderr });

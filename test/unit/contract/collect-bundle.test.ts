@@ -3,6 +3,7 @@ import { InterlinkError } from '../../../src/base/errors.ts';
 import { bundleFaultsOf } from '../../../src/contract/bundle-fault.ts';
 import { collectBundle } from '../../../src/contract/collect-bundle.ts';
 import type { ObjectSource, TokenAsk } from '../../../src/contract/object-source.ts';
+import { missingPullSecrets } from '../../../src/contract/pull-secrets.ts';
 import type { ConfigMap, Pod, Secret, Volume } from '../../../src/kube/types.ts';
 
 const signal = new AbortController().signal;
@@ -118,6 +119,23 @@ describe('collectBundle', () => {
     expect(bundle.pod).toMatchObject({ metadata: { futureField: 1 } });
     expect(bundle.pod.spec?.containers[0]).toEqual({ name: 'c', image: 'i', futureField: 2, env: [] });
     expect(bundle.pod.spec?.initContainers).toEqual([{ name: 'i', env: [{ name: 'A', value: 'a' }] }]);
+  });
+
+  it('takes the image pull secrets that there are, and starts the pod without the others', async () => {
+    const source = new Source();
+    const found = { metadata: { name: 'found' }, data: { '.dockerconfigjson': base64('{}') } };
+    source.secrets.set('found', found);
+    source.secrets.set('refused', new InterlinkError('Forbidden', 'no'));
+    const names = ['found', 'none', 'refused', 'found', ''].map((name) => ({ name }));
+    const pod = podWith([], { imagePullSecrets: names });
+    const bundle = await collectBundle(pod, source, facts, { signal });
+    expect(bundle.imagePullSecrets).toEqual([found]);
+    expect(bundle.secrets).toEqual([]);
+    expect(missingPullSecrets(bundle)).toEqual(['none', 'refused']);
+    const early = collectBundle(pod, source, facts, { signal, mayBeTooEarly: true });
+    await expect(early).rejects.toMatchObject({ kind: 'Forbidden' });
+    source.secrets.set('refused', new InterlinkError('Unavailable', 'away'));
+    await expect(collectBundle(pod, source, facts, { signal })).rejects.toMatchObject({ kind: 'Unavailable' });
   });
 
   it('keeps a key that is called __proto__', async () => {

@@ -102,6 +102,24 @@ describe('a remote sidecar', () => {
     expect(asked[0]?.headers.authorization).toBeUndefined();
   });
 
+  it.each(['api', 'plugin'] as const)('shows image pull secrets to peers of our kind only (%s)', async (codec) => {
+    const secret = { metadata: { name: 'registry' }, data: { '.dockerconfigjson': 'c2VjcmV0' } };
+    const answer: Answerer = (entry, response) =>
+      void response.end(
+        entry.path === '/create'
+          ? created
+          : JSON.stringify({ apiVersion: 'interlink/v1', name: 'interlink', version: '1', capabilities: [] }),
+      );
+    for (const legacy of [true, false]) {
+      const sidecar = await peer(answer, { codec }, legacy);
+      await sidecar.create({ ...bundle, imagePullSecrets: [secret] }, call);
+      const body = asked.find(({ path }) => path === '/create')?.body ?? '';
+      expect(JSON.parse(body).imagePullSecrets).toEqual(legacy ? undefined : [secret]);
+      expect(body.includes('c2VjcmV0')).toBe(!legacy);
+      await sidecar[Symbol.asyncDispose]?.();
+    }
+  });
+
   it.each([200, 201, 202])('takes %i for success', async (status) => {
     const sidecar = await peer(reply(status, created));
     expect(await sidecar.create(bundle, call)).toEqual({ uid, jobId: '7' });

@@ -38,6 +38,12 @@ const keys = { metadata: { name: 'keys' }, data: { k: 'AA==' } };
 const idle = { metadata: { name: 'idle' }, data: { k: 'AQ==' } };
 const token = { metadata: { name: 'token' }, data: { token: 't' } };
 const bundle = createBundle(pod, { configMaps: [settings], secrets: [keys, idle], projectedVolumes: [token] });
+const registry = {
+  metadata: { name: 'registry' },
+  type: 'kubernetes.io/dockerconfigjson',
+  data: { '.dockerconfigjson': 'e30=' },
+};
+const withPullSecret = { ...bundle, imagePullSecrets: [registry] };
 
 /** As it would arrive. */
 const sent = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
@@ -104,6 +110,7 @@ describe('create, received', () => {
   it.each([
     ['the shape of a node', wireApi.encodeCreate(bundle)],
     ['the shape of a plugin', wirePlugin.encodeCreate(bundle)],
+    ['nulls for no image pull secrets', { ...wireApi.encodeCreate(bundle), imagePullSecrets: null }],
     ['a list of one', [wirePlugin.encodeCreate(bundle)]],
     [
       'keys in another case',
@@ -111,6 +118,14 @@ describe('create, received', () => {
     ],
   ])('takes %s', (_name, value) => {
     expect(wireCreate.decodeRequest(sent(value))).toEqual(sent(bundle));
+  });
+
+  it.each([
+    ['a node', wireApi.encodeCreate(withPullSecret)],
+    ['an API server', wirePlugin.encodeCreate(withPullSecret)],
+  ])('takes image pull secrets of %s', (_name, value) => {
+    expect(sent(value)).toMatchObject({ imagePullSecrets: [registry] });
+    expect(wireCreate.decodeRequest(sent(value))).toEqual(sent(withPullSecret));
   });
 
   it('takes a pod without kind, with nulls where Go has nothing', () => {

@@ -192,6 +192,19 @@ describe('pod controller', () => {
     expect(Math.max(...polls.map((call) => call.uids.length))).toBe(3);
   });
 
+  it('hands over the image pull secrets that there are and warns of the others', async () => {
+    const bench = await Bench.start();
+    bench.api.put('v1/secrets', { metadata: { name: 'found', namespace: 'ns' }, data: { '.dockercfg': 'e30=' } });
+    const uid = bench.bind('p', { imagePullSecrets: [{ name: 'found' }, { name: 'one' }, { name: 'two' }] });
+    await until('create', () => bench.site.bundleOf(uid) !== undefined);
+    expect(bench.site.bundleOf(uid)?.imagePullSecrets?.map(({ metadata }) => metadata?.name)).toEqual(['found']);
+    await until('event', () => bench.events.some(({ reason }) => reason === 'FailedToRetrieveImagePullSecret'));
+    expect(bench.events.find(({ reason }) => reason === 'FailedToRetrieveImagePullSecret')).toMatchObject({
+      type: 'Warning',
+      message: 'Unable to retrieve some image pull secrets (one, two); attempting to pull the image may not succeed.',
+    });
+  });
+
   it('waits for a missing Secret and goes on when it appears', async () => {
     const bench = await Bench.start();
     const uid = bench.bind('p', { volumes: [{ name: 'v', secret: { secretName: 's' } }] });

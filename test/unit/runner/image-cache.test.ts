@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import type { CommandResult, CommandRunner } from '../../../src/base/command.ts';
+import { silentLogger } from '../../../src/base/logger.ts';
 import { resolveApptainerImage } from '../../../src/runner/apptainer-image.ts';
 import { apptainerPuller } from '../../../src/runner/apptainer-puller.ts';
 import { ImageCache } from '../../../src/runner/image-cache.ts';
+import { RegistryKeyring } from '../../../src/runner/registry-keyring.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -15,6 +17,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 const signal = new AbortController().signal;
+const pull = { keyring: RegistryKeyring.of([], silentLogger), onPulling: () => {} };
 
 /** Waits for a lock a hundred times faster than life; what takes longer takes as long as ever. */
 const clock: Clock = { ...systemClock, sleep: (ms, options) => systemClock.sleep(ms < 1_000 ? ms / 100 : ms, options) };
@@ -112,7 +115,7 @@ describe('an image name becomes a file', () => {
     policy: 'Always' | 'IfNotPresent' | 'Never',
     commands: CommandRunner,
     settings: Parameters<typeof resolveApptainerImage>[2] = {},
-  ) => resolveApptainerImage(image, policy, settings, cacheWith(commands), signal);
+  ) => resolveApptainerImage(image, policy, settings, { cache: cacheWith(commands), pull, signal });
 
   it('by the map of the site, with any tag or digest behind', async () => {
     const { commands, calls } = puller();

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterlinkError } from '../../../src/base/errors.ts';
@@ -228,6 +228,25 @@ describe('what keeps a container from starting', () => {
     await bench.clock.advance(6_000);
     expect(bench.runtime.resolved).toHaveLength(1);
     await bench.clock.advance(1_000);
+    expect(await done).toBe(0);
+  });
+
+  it('shows registries the pull secrets of the pod, which are gone from the job directory by then', async () => {
+    const login = JSON.stringify({ auths: { 'r.site': { username: 'me', password: 'hush' } } });
+    const secret = { metadata: { name: 's' }, data: { '.dockerconfigjson': Buffer.from(login).toString('base64') } };
+    const spec = { containers: [{ name: 'c', image: 'r.site/i:1' }] };
+    await using bench = await JobBench.create({ spec, bundle: { imagePullSecrets: [secret] } });
+    expect(await readFile(bench.directory.spec, 'utf8')).toContain(secret.data['.dockerconfigjson']);
+    bench.runtime.faults.set('r.site/i:1', { reason: 'ErrImagePull', message: 'away' });
+    const done = bench.run();
+    await bench.until((records) => stateOf(records.at(-1), 'c') === 'waiting ErrImagePull');
+    expect(bench.runtime.logins).toEqual([['me:hush']]);
+    const left = await readFile(bench.directory.spec, 'utf8');
+    expect(JSON.parse(left)).toMatchObject({ version: 1, bundle: { pod: { spec: { containers: [{ name: 'c' }] } } } });
+    expect(left).not.toContain('Secrets');
+    expect((await stat(bench.directory.spec)).mode & 0o777).toBe(0o600);
+    bench.runtime.faults.clear();
+    await bench.clock.advance(10_000);
     expect(await done).toBe(0);
   });
 
