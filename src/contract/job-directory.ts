@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ContainerStatus } from '../kube/types.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import type { PodEvent, SandboxState } from './pod-status.ts';
+import type { SiteVolume } from './site-volume.ts';
 
 /**
  * What a sidecar and the runner of a job share: one directory per pod, 0700, on a file system that both see or shipped by the batch
@@ -89,6 +90,8 @@ export interface JobSpec {
   readonly channel?: ChannelSettings;
   /** Directory for scratch data on the worker (emptyDir); the job directory when absent. */
   readonly scratch?: string;
+  /** Volumes that are places on the site's file systems, by volume name. */
+  readonly siteVolumes?: Readonly<Record<string, SiteVolume>>;
   /** Seconds from the runner's start until the batch system kills the job, when it is known. */
   readonly timeLimitSeconds?: number;
 }

@@ -27,7 +27,7 @@ export function apptainerIdentity(
   const gid = security.runAsGroup ?? ownGroup ?? 0;
   const asked = security.supplementalGroups ?? [];
   const extra = [...(security.fsGroup === undefined ? [] : [security.fsGroup]), ...asked];
-  const fromImage = known === undefined ? [] : users.groupsOf(known.name);
+  const fromImage = known === undefined || security.onlyNamedGroups ? [] : users.groupsOf(known.name);
   const groups = [...new Set([gid, ...extra, ...fromImage])];
   return {
     uid,

@@ -3,7 +3,13 @@ import { dirname, join } from 'node:path';
 import { LINUX } from './namespace-linux.ts';
 import { procCall } from './namespace-proc.ts';
 import type { SystemCall } from './namespace-program.ts';
-import { makeDirectoryCalls, makeFileCall, type PreparedMount, volumeCalls } from './namespace-volumes.ts';
+import {
+  makeDirectoryCalls,
+  makeFileCall,
+  type PreparedMount,
+  READ_ONLY_ATTRIBUTE,
+  volumeCalls,
+} from './namespace-volumes.ts';
 
 /** What the root of a container is made of. */
 export interface ImageRoot {
@@ -40,9 +46,6 @@ const DEVICE_LINKS = [
 const READ_ONLY_PROC = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 const HIDDEN_FILES = ['/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list', '/proc/sched_debug'];
 const HIDDEN_DIRECTORIES = ['/proc/acpi', '/proc/scsi', '/sys/firmware'];
-
-/** `struct mount_attr` that sets the read-only attribute. */
-const READ_ONLY = Buffer.concat([Buffer.from([LINUX.MOUNT_ATTR_RDONLY]), Buffer.alloc(31)]);
 
 /**
  * System calls that make a container's root of an image: the image below, a tmpfs above that takes every change and goes with the container; proc, sys and dev as
@@ -144,7 +147,7 @@ function deviceCalls({ devices, work }: ImageRoot, old: string): readonly System
 function hideCalls(inUserNamespace: boolean, old: string): readonly SystemCall[] {
   const sys: SystemCall = {
     call: 'mount_setattr',
-    args: [AT_FDCWD, '/sys', AT_RECURSIVE, READ_ONLY, READ_ONLY.length],
+    args: [AT_FDCWD, '/sys', AT_RECURSIVE, READ_ONLY_ATTRIBUTE, READ_ONLY_ATTRIBUTE.length],
     // Before Linux 5.12 only its top can be set.
     otherwise: {
       call: 'mount',

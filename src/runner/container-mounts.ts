@@ -1,4 +1,4 @@
-import { chmod, mkdir, realpath } from 'node:fs/promises';
+import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { Container, VolumeMount } from '../kube/types.ts';
@@ -7,7 +7,8 @@ import type { PodVolume } from './pod-volumes.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
 
 /**
- * The container's volume mounts as the runtime takes them. A `subPath` that does not exist is made as a directory, 0777; one that leads out of its
+ * The container's volume mounts as the runtime takes them. A `subPath` that does not exist is made as a directory with the
+ * mode of the volume (0777 for an emptyDir); one that leads out of its
  * volume, also through symbolic links, is refused.
  *
  * @throws InterlinkError with code `CreateContainerConfigError` and a kubelet's words
@@ -31,6 +32,8 @@ export async function containerMounts(
       source: subPath === undefined ? volume.path : await prepareSubPath(volume, subPath),
       target: mount.mountPath,
       readOnly: volume.alwaysReadOnly || (mount.readOnly ?? false),
+      ...(volume.isSite ? { keepOwner: true } : {}),
+      ...(volume.isSite && volume.alwaysReadOnly && !volume.onDemand ? { sealed: true } : {}),
       ...(volume.tmpfs && subPath === undefined ? { tmpfs: volume.tmpfs } : {}),
     });
   }
@@ -70,7 +73,7 @@ async function prepareSubPath(volume: PodVolume, subPath: string): Promise<strin
       if (systemCodeOf(error) !== 'ENOENT' || volume.alwaysReadOnly)
         throw refuse(`failed to prepare subPath for volumeMount "${volume.name}": ${subPath} cannot be used`, error);
       await mkdir(next);
-      await chmod(next, 0o777);
+      await chmod(next, (await stat(root)).mode & 0o2777);
       path = next;
     }
     if (!`${path}${sep}`.startsWith(`${root}${sep}`))

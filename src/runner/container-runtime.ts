@@ -14,6 +14,10 @@ export interface Mount {
    * makes one for each `source`, so that the containers of the pod share it and a restart finds it again.
    */
   readonly tmpfs?: { readonly sizeBytes?: number };
+  /** The place is not the pod's own: its files keep their owners, whatever `fsGroup` says. */
+  readonly keepOwner?: boolean;
+  /** What the worker mounts in it later stays away, as it would not be read-only. */
+  readonly sealed?: boolean;
   /** The pod did not ask for it (`/etc/hosts`, the termination log …): a runtime without mounts may leave it out. */
   readonly optional?: boolean;
 }
@@ -24,6 +28,8 @@ export interface ContainerSecurity {
   readonly runAsGroup?: number;
   readonly runAsNonRoot?: boolean;
   readonly supplementalGroups?: readonly number[];
+  /** `supplementalGroupsPolicy: Strict`: the groups that the image gives its user do not count. */
+  readonly onlyNamedGroups?: boolean;
   readonly fsGroup?: number;
   readonly readOnlyRootFilesystem?: boolean;
   readonly privileged?: boolean;

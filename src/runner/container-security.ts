@@ -16,6 +16,8 @@ export function containerSecurity(pod: Pod, container: Container): ContainerSecu
     runAsGroup: own?.runAsGroup ?? ofPod?.runAsGroup,
     runAsNonRoot: own?.runAsNonRoot ?? ofPod?.runAsNonRoot,
     supplementalGroups: ofPod?.supplementalGroups,
+    onlyNamedGroups:
+      (ofPod as { supplementalGroupsPolicy?: string } | undefined)?.supplementalGroupsPolicy === 'Strict' || undefined,
     fsGroup: ofPod?.fsGroup,
     readOnlyRootFilesystem: own?.readOnlyRootFilesystem,
     privileged: own?.privileged,

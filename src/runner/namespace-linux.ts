@@ -18,6 +18,7 @@ export const LINUX = {
   MS_BIND: 0x1000,
   MS_REC: 0x4000,
   MS_PRIVATE: 0x4_0000,
+  MS_SLAVE: 0x8_0000,
   MNT_DETACH: 2,
   MOUNT_ATTR_RDONLY: 1,
 

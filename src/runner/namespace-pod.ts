@@ -64,7 +64,14 @@ export class PodNamespaces {
     const { fsGroup } = plan.security;
     for (const mount of plan.mounts) {
       if (mount.tmpfs) await this.once(`${TMPFS}${mount.source}`, () => mountTmpfs(mount, sandbox));
-      if (fsGroup === undefined || mount.optional || mount.tmpfs || !sandbox.ids || !hasId(sandbox.ids.gids, fsGroup))
+      if (
+        fsGroup === undefined ||
+        mount.optional ||
+        mount.keepOwner ||
+        mount.tmpfs ||
+        !sandbox.ids ||
+        !hasId(sandbox.ids.gids, fsGroup)
+      )
         continue;
       await this.once(`group ${mount.source}`, async () => {
         const paths = await tree(mount.source);

@@ -44,7 +44,7 @@ export interface Sandbox {
 }
 
 const { AT_FDCWD, CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS } = LINUX;
-const { MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC, PR_SET_DUMPABLE, PR_SET_PDEATHSIG, SIGCHLD, SIGKILL } = LINUX;
+const { MS_NODEV, MS_NOSUID, MS_SLAVE, MS_REC, PR_SET_DUMPABLE, PR_SET_PDEATHSIG, SIGCHLD, SIGKILL } = LINUX;
 
 /** `struct sigaction` of the kernel with SIG_IGN as handler. */
 const IGNORE = Buffer.concat([Buffer.from([1]), Buffer.alloc(31)]);
@@ -88,7 +88,8 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
         ...root,
         ...DIE_WITH_PARENT,
         { call: 'unshare', args: [CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID], what: NAMESPACES },
-        { call: 'mount', args: ['none', '/', 0, MS_REC | MS_PRIVATE, 0], what: 'keep mounts private' },
+        // What the worker mounts later (on demand, as CernVM-FS) shows up here; nothing of ours gets out.
+        { call: 'mount', args: ['none', '/', 0, MS_REC | MS_SLAVE, 0], what: 'keep mounts private' },
         tmpfs(work, 'mode=755'),
         { call: 'mkdirat', args: [AT_FDCWD, join(work, 'box'), 0o755], what: 'make a directory' },
         { call: 'mkdirat', args: [AT_FDCWD, join(work, 'shm'), 0o755], what: 'make a directory' },

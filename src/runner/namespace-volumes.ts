@@ -12,9 +12,14 @@ export interface PreparedMount {
   readonly target: string;
   readonly directory: boolean;
   readonly readOnly: boolean;
+  /** What is mounted in it on the worker later does not show. */
+  readonly sealed: boolean;
   /** nosuid, nodev and noexec of the file system that holds the source: the kernel insists that a remount repeats them. */
   readonly flags: number;
 }
+
+/** `struct mount_attr` that sets the read-only attribute. */
+export const READ_ONLY_ATTRIBUTE = Buffer.concat([Buffer.from([LINUX.MOUNT_ATTR_RDONLY]), Buffer.alloc(31)]);
 
 /**
  * Looks at the sources; parents come before what is mounted in them.
@@ -23,7 +28,7 @@ export interface PreparedMount {
 export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/mountinfo'): readonly PreparedMount[] {
   const points = mountPoints(mountInfo);
   return mounts
-    .map(({ source, target, readOnly }) => {
+    .map(({ source, target, readOnly, sealed = false }) => {
       if (!target.startsWith('/') || normalize(target) === '/')
         throw new InterlinkError('Invalid', `mount path ${JSON.stringify(target)}: not an absolute path below /`, {
           code: 'StartError',
@@ -35,6 +40,7 @@ export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/
           target: normalize(target).replace(/\/$/, ''),
           directory: statSync(real).isDirectory(),
           readOnly,
+          sealed,
           flags: flagsOf(real, points),
         };
       } catch (error) {
@@ -75,24 +81,35 @@ export function volumeCalls(
   old: string,
   make: (mount: PreparedMount, what: string) => readonly SystemCall[],
 ): readonly SystemCall[] {
-  const { MS_BIND, MS_REC, MS_REMOUNT, MS_RDONLY } = LINUX;
+  const { MS_BIND, MS_PRIVATE, MS_REC } = LINUX;
   const what = ({ target }: PreparedMount): string => `mount path ${target}`;
+  const holdsOthers = ({ target }: PreparedMount): boolean => mounts.some((one) => one.target.startsWith(`${target}/`));
   return [
     ...mounts.flatMap((mount): readonly SystemCall[] => [
       ...make(mount, what(mount)),
       { call: 'mount', args: [`${old}${mount.source}`, mount.target, 0, MS_BIND | MS_REC, 0], what: what(mount) },
+      ...(mount.sealed
+        ? ([
+            { call: 'mount', args: [0, mount.target, 0, MS_REC | MS_PRIVATE, 0], what: what(mount) },
+            readOnlyCall(mount, true),
+          ] as const)
+        : []),
     ]),
     // Only now, as a mount point may have to be made inside of another volume.
     ...mounts
-      .filter(({ readOnly }) => readOnly)
-      .map(
-        (mount): SystemCall => ({
-          call: 'mount',
-          args: [0, mount.target, 0, MS_REMOUNT | MS_BIND | MS_RDONLY | mount.flags, 0],
-          what: `${what(mount)}: make it read-only`,
-        }),
-      ),
+      .filter(({ readOnly, sealed }) => readOnly && !sealed)
+      .map((mount) => readOnlyCall(mount, !holdsOthers(mount))),
   ];
+}
+
+/** With what is mounted below it, if that is wanted; before Linux 5.12 that stays as it is. */
+function readOnlyCall({ target, flags }: PreparedMount, withAllBelow: boolean): SystemCall {
+  const { MS_BIND, MS_REMOUNT, MS_RDONLY, AT_FDCWD, AT_RECURSIVE } = LINUX;
+  const what = `mount path ${target}: make it read-only`;
+  const top: SystemCall = { call: 'mount', args: [0, target, 0, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, 0], what };
+  if (!withAllBelow) return top;
+  const args = [AT_FDCWD, target, AT_RECURSIVE, READ_ONLY_ATTRIBUTE, READ_ONLY_ATTRIBUTE.length];
+  return { call: 'mount_setattr', args, otherwise: top, what };
 }
 
 type MountPoint = readonly [path: string, flags: number];

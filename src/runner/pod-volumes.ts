@@ -19,6 +19,10 @@ export interface PodVolume {
   readonly path: string;
   /** A kubelet mounts these read-only whatever the pod says. */
   readonly alwaysReadOnly: boolean;
+  /** A place of the site: nobody changes its owners or removes it. */
+  readonly isSite?: boolean;
+  /** Parts of it are mounted when they are first used. */
+  readonly onDemand?: boolean;
   /** A tmpfs of the runtime shall take the directory's place. */
   readonly tmpfs?: { readonly sizeBytes?: number };
 }
@@ -35,6 +39,8 @@ export interface PodVolumes {
 export interface PodVolumesDeps {
   readonly logger: Logger;
   readonly nowMs: () => number;
+  /** Volumes that are there already. */
+  readonly siteVolumes?: ReadonlyMap<string, PodVolume>;
   /** Where tests look for a tmpfs. */
   readonly memoryParent?: string;
 }
@@ -48,7 +54,7 @@ export interface PodVolumesDeps {
 export async function makePodVolumes(
   directory: JobDirectory,
   spec: JobSpec,
-  { logger, nowMs, memoryParent }: PodVolumesDeps,
+  { logger, nowMs, siteVolumes, memoryParent }: PodVolumesDeps,
 ): Promise<PodVolumes> {
   const { pod } = spec.bundle;
   const { uid } = podRefOf(pod);
@@ -72,7 +78,7 @@ export async function makePodVolumes(
   const scratch = spec.scratch === undefined ? undefined : join(spec.scratch, `interlink-${uid}`);
   const roots = [memory, scratch, directory.volumes].filter((path) => path !== undefined);
 
-  const byName = new Map<string, PodVolume>();
+  const byName = new Map<string, PodVolume>(siteVolumes);
   const remove = async (runtime?: Pick<ContainerRuntime, 'removeTrees'>): Promise<void> => {
     for (const path of roots) {
       try {
@@ -97,7 +103,7 @@ export async function makePodVolumes(
           volume.name,
           await makeEmptyDir(volume, pod, belongsInMemory(volume) ? base : (scratch ?? base), ownership),
         );
-      } else {
+      } else if (!byName.has(volume.name)) {
         const kind = Object.keys(volume).find((key) => key !== 'name') ?? 'none';
         throw new InterlinkError('Invalid', `volume ${volume.name}: kind ${kind} cannot be made on a worker`);
       }

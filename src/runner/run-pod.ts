@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 import type { RuntimeContext } from './create-runtime.ts';
+import { openSiteVolumes } from './open-site-volumes.ts';
 import { makePodNetwork } from './pod-network.ts';
 import type { PodFields, PodRecorder } from './pod-recorder.ts';
 import { makePodVolumes } from './pod-volumes.ts';
@@ -45,8 +46,14 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     recorder.change({}, {}, [{ type: 'Warning', reason, message }]);
     return { exitCode: 0, isOverdue: false, failure: { phase: 'Failed', reason, message } };
   };
+  let siteVolumes: Awaited<ReturnType<typeof openSiteVolumes>>;
+  try {
+    siteVolumes = await openSiteVolumes(spec);
+  } catch (error) {
+    return fail('FailedMount', error);
+  }
   const [volumes, sandbox] = await Promise.allSettled([
-    makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs() }),
+    makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs(), siteVolumes }),
     (async () => {
       const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
       await runtime.probe(stop.signal);

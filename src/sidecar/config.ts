@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { localConfig } from './local/local-config.ts';
+import { policyConfig, volumesConfig } from './site-config.ts';
 import { slurmConfig } from './slurm/slurm-config.ts';
 
 const seconds = (least: number) => z.number().min(least);
@@ -87,6 +88,8 @@ export const sidecarConfig = z.strictObject({
     .startsWith('/')
     .optional()
     .describe('directory on the workers for emptyDir volumes; the job directory unless set'),
+  volumes: volumesConfig.prefault({}).describe("places on the site's file systems that pods may have as volumes"),
+  policy: policyConfig.prefault({}).describe('what pods may ask for by their security contexts'),
   pods: z.int().min(1).default(1_000).describe('pods that the node may hold'),
   taints: z
     .array(

@@ -87,7 +87,7 @@ export async function openSidecar(deps: OpenSidecarDeps): Promise<OpenedSidecar>
 }
 
 function engineOptions(name: string, version: string, config: SidecarConfig): EngineOptions {
-  const { runtime, scratch, taints, orphans } = config;
+  const { runtime, scratch, taints, orphans, policy, volumes } = config;
   return {
     name,
     version,
@@ -107,9 +107,16 @@ function engineOptions(name: string, version: string, config: SidecarConfig): En
     orphans: { cancel: orphans.action === 'cancel', graceMs: orphans.graceSeconds * MS },
     runtime: defined(runtime),
     ...(scratch === undefined ? {} : { scratch }),
+    policy: { ...policy, volumes, runtime: runtime.name, user: ownUser() },
     pods: config.pods,
     ...(taints ? { taints: taints.map(defined) } : {}),
   };
+}
+
+/** Jobs run as the user of this process. */
+function ownUser(): { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } {
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  return { uid, gid, groups: process.getgroups?.() ?? [gid] };
 }
 
 /** The object without its undefined fields, which JSON would drop anyway. */

@@ -1,5 +1,6 @@
 import type { RuntimeSettings } from '../../contract/job-directory.ts';
 import type { Taint } from '../../kube/types.ts';
+import type { SitePolicy } from './site-policy.ts';
 
 /** Numbers and choices of a batch engine; all durations are milliseconds. */
 export interface EngineOptions {
@@ -24,6 +25,8 @@ export interface EngineOptions {
   readonly runtime: RuntimeSettings;
   /** Scratch directory on the workers. */
   readonly scratch?: string;
+  /** What pods may have. */
+  readonly policy: SitePolicy;
   /** Pods that this site takes at a time, for the node's capacity. */
   readonly pods?: number;
   /** Taints that the node shall have; absent leaves them alone. */

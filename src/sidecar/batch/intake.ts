@@ -12,6 +12,7 @@ import type { JobFiles } from './job-files.ts';
 import type { JobTable } from './job-table.ts';
 import type { PodJob } from './pod-job.ts';
 import { podOutline } from './pod-outline.ts';
+import type { SitePolicy } from './site-policy.ts';
 import { Turns } from './turns.ts';
 
 export interface IntakeDeps {
@@ -29,6 +30,7 @@ export interface IntakeDeps {
 export interface IntakeOptions {
   readonly runtime: RuntimeSettings;
   readonly scratch?: string;
+  readonly policy: SitePolicy;
 }
 
 /** Directories are made a few at a time, so that the first of a burst is submitted while the others are still being written. */
@@ -80,8 +82,8 @@ export class Intake {
 
   async #take(ref: PodRef, bundle: PodBundle, hash: string): Promise<PodJob> {
     const { system, files, table, channel, clock, failpoint, onAccepted } = this.#deps;
-    const { runtime, scratch } = this.#options;
-    admitBundle(bundle);
+    const { runtime, scratch, policy } = this.#options;
+    const siteVolumes = admitBundle(bundle, policy);
     const plan = system.plan(bundle);
     const token = randomBytes(32).toString('base64url');
     const job: JobSpec = {
@@ -90,6 +92,7 @@ export class Intake {
       runtime: { ...runtime, ...plan.runtime },
       ...(channel ? { channel: { ...channel(), token } } : {}),
       ...(scratch === undefined ? {} : { scratch }),
+      ...(Object.keys(siteVolumes).length === 0 ? {} : { siteVolumes }),
       ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
     };
     const spec = JSON.stringify(job);

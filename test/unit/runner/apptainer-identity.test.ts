@@ -36,6 +36,12 @@ describe('the user of a container', () => {
     ],
     ["the image's user and group by number", {}, '1000:7', { uid: 1000, gid: 7, home: '/home/app' }],
     ["the image's group by name", {}, '0:users', { uid: 0, gid: 100 }],
+    [
+      "the image's groups do not count under the policy Strict",
+      { onlyNamedGroups: true },
+      'app',
+      { uid: 1000, groups: [100] },
+    ],
     ['the pod wins', { runAsUser: 0, runAsGroup: 9 }, 'app:users', { uid: 0, gid: 9, groups: [9] }],
     ['the image does not know it: group 0, home /', { runAsUser: 4242 }, '', { uid: 4242, gid: 0, home: '/' }],
     [

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -218,6 +218,7 @@ describe('mounts', () => {
   ) => {
     const path = join(root, 'v');
     await mkdir(path, { recursive: true });
+    await chmod(path, 0o777);
     const volumes = new Map([['v', { name: 'v', path, alwaysReadOnly: false, ...volume }]]);
     return await containerMounts({ name: 'c', volumeMounts }, volumes, new Map([['POD', 'p-0']]));
   };
@@ -246,6 +247,25 @@ describe('mounts', () => {
       const [mount] = await mountsOf(root, [{ name: 'v', mountPath: '/f', subPath: 'k' }], { alwaysReadOnly: true });
       expect(mount?.readOnly).toBe(true);
       expect(await readFile(mount?.source ?? '', 'utf8')).toBe('v');
+    });
+  });
+
+  it.each<[string, Partial<PodVolume>, object]>([
+    ['keep the owners of a place of the site', { isSite: true }, { readOnly: false, keepOwner: true }],
+    [
+      'seal one that is read-only there',
+      { isSite: true, alwaysReadOnly: true },
+      { readOnly: true, keepOwner: true, sealed: true },
+    ],
+    [
+      'let through what is mounted on demand',
+      { isSite: true, alwaysReadOnly: true, onDemand: true },
+      { readOnly: true, keepOwner: true },
+    ],
+  ])('%s', async (_title, volume, expected) => {
+    await withRoot(async (root) => {
+      const [mount] = await mountsOf(root, [{ name: 'v', mountPath: '/v' }], volume);
+      expect(mount).toEqual({ source: join(root, 'v'), target: '/v', ...expected });
     });
   });
 

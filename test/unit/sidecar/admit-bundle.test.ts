@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import type { PodBundle } from '../../../src/contract/pod-bundle.ts';
 import { admitBundle } from '../../../src/sidecar/batch/admit-bundle.ts';
+import { sitePolicy } from '../../fakes/site-policy.ts';
 
+const policy = sitePolicy();
 const bundle = (spec: object, objects: Partial<PodBundle> = {}): PodBundle =>
   ({
     pod: {
@@ -17,7 +19,11 @@ const volume = (source: object) => ({ volumes: [{ name: 'v', ...source }] });
 const container = (change: object) => ({ containers: [{ name: 'c', image: 'i', ...change }] });
 
 test.each([
-  ['a hostPath', volume({ hostPath: { path: '/' } }), /volume "v" is a hostPath, which this site cannot give/],
+  [
+    'a hostPath',
+    volume({ hostPath: { path: '/' } }),
+    /volume "v" is the hostPath "\/", which this site does not open to pods/,
+  ],
   ['a claim', volume({ persistentVolumeClaim: { claimName: 'x' } }), /persistentVolumeClaim/],
   ['a volume without a source', volume({}), /volume "v" has no source/],
   [
@@ -66,26 +72,42 @@ test.each([
   ],
   ['projected content that was not sent', volume({ projected: { sources: [] } }), /of volume "v" was not sent along/],
 ])('a pod with %s is refused by name', (_what, spec, words) => {
-  expect(() => admitBundle(bundle(spec))).toThrow(
+  expect(() => admitBundle(bundle(spec), policy)).toThrow(
     expect.objectContaining({ kind: 'Invalid', message: expect.stringMatching(words) }),
   );
 });
 
 test('every fault is told at once', () => {
   const spec = { ...volume({ hostPath: { path: '/' } }), ...container({ name: 'C' }) };
-  expect(() => admitBundle(bundle(spec))).toThrow(/container name.*hostPath/s);
+  expect(() => admitBundle(bundle(spec), policy)).toThrow(/container name.*hostPath/s);
 });
 
 test('a ConfigMap above the limit is refused with its size', () => {
   const big = { metadata: { name: 'x', namespace: 'n' }, data: { k: 'x'.repeat(2 * 1024 * 1024) } };
-  expect(() => admitBundle(bundle(volume({ configMap: { name: 'x' } }), { configMaps: [big] }))).toThrow(
+  expect(() => admitBundle(bundle(volume({ configMap: { name: 'x' } }), { configMaps: [big] }), policy)).toThrow(
     /2097152 bytes/,
   );
 });
 
 test('a path of projected content that leads out is refused', () => {
   const projectedVolumes = [{ metadata: { name: 'v' }, data: { '../x': '' } }];
-  expect(() => admitBundle(bundle(volume({ projected: { sources: [] } }), { projectedVolumes }))).toThrow(/"\.\.\/x"/);
+  expect(() => admitBundle(bundle(volume({ projected: { sources: [] } }), { projectedVolumes }), policy)).toThrow(
+    /"\.\.\/x"/,
+  );
+});
+
+test('places of the site are told with their fields, and powers that are not given', () => {
+  const places = sitePolicy({ volumes: { hostPaths: [{ path: '/data' }] } });
+  const spec = {
+    volumes: [
+      { name: 'v', hostPath: { path: '/data/x', type: 'Directory' } },
+      { name: 'e', emptyDir: {} },
+    ],
+  };
+  expect(admitBundle(bundle(spec), places)).toEqual({
+    v: { path: '/data/x', within: '/data', readOnly: false, type: 'Directory', create: false },
+  });
+  expect(() => admitBundle(bundle({ ...spec, hostPID: true }), policy)).toThrow(/spec\.volumes\[0\].*spec\.hostPID/s);
 });
 
 test('optional content may be missing', () => {
@@ -94,5 +116,5 @@ test('optional content may be missing', () => {
     { name: 'b', secret: { secretName: 'y', optional: true } },
     { name: 'e', emptyDir: {} },
   ];
-  expect(() => admitBundle(bundle({ volumes }))).not.toThrow();
+  expect(() => admitBundle(bundle({ volumes }), policy)).not.toThrow();
 });
