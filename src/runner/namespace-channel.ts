@@ -21,6 +21,11 @@ export class ChannelReader {
     stream.once('close', end);
   }
 
+  /** Whether something has come that nobody has read yet. */
+  get hasBytes(): boolean {
+    return this.#bytes.length > 0;
+  }
+
   /** The next `size` bytes, or undefined when the stream ends before. One call at a time. */
   async read(size: number): Promise<Buffer | undefined> {
     while (this.#bytes.length < size) {

@@ -62,11 +62,11 @@ export async function startContainer(
     streams.closeOurs();
   }
   const reader = new ChannelReader(run.channel);
-  const keeper = numberOf(await reader.read(8));
-  const first = keeper === undefined ? undefined : numberOf(await reader.read(8));
-  const pid = keeper === undefined || first === undefined ? undefined : await findFirstChild(keeper, clock);
+  const isMade = (await reader.read(1)) !== undefined;
+  const keeper = isMade ? await findOnlyChild(run.pid, clock, () => false) : undefined;
+  const pid = keeper === undefined ? undefined : await findOnlyChild(keeper, clock, () => reader.hasBytes);
   const failure = await run.report;
-  if (failure || first === undefined) {
+  if (failure || keeper === undefined) {
     // What the keeper tells now is only that the half-made container has gone.
     await reader.read(4);
     run.channel.destroy();
@@ -83,7 +83,7 @@ export async function startContainer(
   }
   const startedAt = rfc3339(clock.nowMs());
   // Elsewhere the kernel ends everything with the first process.
-  const others = setup.sharedProcesses && keeper !== undefined ? containerProcesses(keeper, sandbox.pid) : undefined;
+  const others = setup.sharedProcesses ? containerProcesses(keeper, sandbox.pid) : undefined;
   const written = Promise.all([drain(streams.stdout, output.stdout), drain(streams.stderr, output.stderr)]);
   let ended = false;
   const exited = (async (): Promise<ContainerExit> => {
@@ -102,10 +102,10 @@ export async function startContainer(
     exited,
     kill(signal) {
       if (ended) return;
-      const target = pid ?? (keeper === undefined ? undefined : firstChild(keeper));
+      const target = pid ?? onlyChild(keeper);
       if (target !== undefined) sendSignal(target, signal);
       // The container dies with its keeper.
-      else if (signal === 'SIGKILL' && keeper !== undefined) sendSignal(keeper, signal);
+      else if (signal === 'SIGKILL') sendSignal(keeper, signal);
       else logger.warn('the first process of a container cannot be found; the signal is lost', { signal, keeper });
     },
   };
@@ -119,7 +119,7 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
     fork: {
       save: 'keeper',
       parent: [
-        { call: 'write', args: [4, { addressOf: 'keeper' }, 8], what: 'tell the pid of the keeper' },
+        // Only the keeper writes to the channel: of two writers nobody could tell which came first.
         ...closeCalls([0, 1, 2, 3, 4]),
         // Outside of the sandbox's process namespace nobody else would take the keeper away.
         { call: 'wait4', args: [{ slot: 'keeper' }, 0, 0, 0], what: 'wait' },
@@ -129,7 +129,7 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
         fork: {
           save: 'first',
           parent: [
-            { call: 'write', args: [4, { addressOf: 'first' }, 8], what: 'tell that the container exists' },
+            { call: 'write', args: [4, '+', 1], what: 'tell that the container exists' },
             // The ends of the output and of the report must be the container's alone.
             ...closeCalls([0, 1, 2, 3]),
             { call: 'wait4', args: [{ slot: 'first' }, { addressOf: 'status' }, 0, 0], what: 'wait' },
@@ -222,10 +222,6 @@ async function drain(source: Readable | undefined, target: Writable): Promise<vo
   await finished(target).catch(() => {});
 }
 
-function numberOf(bytes: Buffer | undefined): number | undefined {
-  return bytes && Number(bytes.readBigInt64LE());
-}
-
 /** The status of wait(2). */
 function decodeStatus(bytes: Buffer | undefined): { readonly exitCode: number; readonly signal?: number } {
   // A keeper that was killed took the container along.
@@ -239,24 +235,22 @@ function acknowledge(channel: Duplex): void {
   channel.resume();
 }
 
-/** Pid, as this process sees it, of the keeper's only child; undefined once that has ended. */
-function firstChild(keeper: number): number | undefined {
+/** Pid, as this process sees it, of the only child of a process; undefined once that has ended. */
+function onlyChild(parent: number): number | undefined {
   try {
-    const text = readFileSync(`/proc/${keeper}/task/${keeper}/children`, 'utf8').trim();
+    const text = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim();
     return text === '' ? undefined : Number(text.split(' ')[0]);
-  } catch {
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT' && systemCodeOf(error) !== 'ESRCH') throw error;
     return undefined;
   }
 }
 
-/**
- * The kernel's list of children may leave one out while others come and go on a busy machine, so it is read until it has the child that the
- * keeper has told of.
- */
-async function findFirstChild(keeper: number, clock: Clock): Promise<number | undefined> {
+/** The kernel does not promise that its list of children is complete while processes come and go, so it is read again until `isOver`. */
+async function findOnlyChild(parent: number, clock: Clock, isOver: () => boolean): Promise<number | undefined> {
   for (let tries = 0; tries < LOOKS; tries += 1) {
-    const pid = firstChild(keeper);
-    if (pid !== undefined || !existsSync(`/proc/${keeper}`)) return pid;
+    const pid = onlyChild(parent);
+    if (pid !== undefined || isOver() || !existsSync(`/proc/${parent}`)) return pid;
     await clock.sleep(LOOK_AGAIN_MS);
   }
   return undefined;
