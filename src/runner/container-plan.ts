@@ -2,6 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { containerLogPath, type JobDirectory } from '../contract/job-directory.ts';
 import { expandReferences } from '../kube/expansion.ts';
+import { formatPod } from '../kube/format-pod.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import { containerEnvironment } from './container-environment.ts';
@@ -70,7 +71,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
     hostname: network.hostname,
     tty: tty ?? false,
     sharedProcesses: pod.spec?.shareProcessNamespace ?? false,
-    podName: `${pod.metadata?.name}_${pod.metadata?.namespace ?? 'default'}(${pod.metadata?.uid})`,
+    podName: formatPod(pod),
     ...(memory === undefined ? {} : { memoryLimitBytes: wholeUnits(parseQuantity(memory)) }),
   };
   return { plan, logPath, terminationFile };

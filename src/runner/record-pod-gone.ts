@@ -1,4 +1,5 @@
-import type { ContainerStatus } from '../kube/types.ts';
+import { isSidecar } from '../kube/pod-phase.ts';
+import type { ContainerStatus, Pod } from '../kube/types.ts';
 import type { PodFields, PodRecorder } from './pod-recorder.ts';
 
 /**
@@ -7,16 +8,19 @@ import type { PodFields, PodRecorder } from './pod-recorder.ts';
  *
  * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/status/status_manager.go TerminatePod
  */
-export function recordPodGone(recorder: PodRecorder, fields: PodFields): void {
+export function recordPodGone(pod: Pod, recorder: PodRecorder, fields: PodFields): void {
   const unlocated: Record<string, Partial<ContainerStatus>> = {};
   const terminated = {
     exitCode: 137,
     reason: 'ContainerStatusUnknown',
     message: 'The container could not be located when the pod was terminated',
   };
+  const hasRun = ({ state }: ContainerStatus): boolean => Boolean(state?.running ?? state?.terminated);
   const isInitialized =
-    recorder.initContainers.every(({ state }) => state?.terminated?.exitCode === 0) ||
-    recorder.containers.some(({ state }) => state?.running ?? state?.terminated);
+    (pod.spec?.initContainers ?? []).every((container) => {
+      const status = recorder.of(container.name);
+      return isSidecar(container) ? hasRun(status) : status.state?.terminated?.exitCode === 0;
+    }) || recorder.containers.some(hasRun);
   for (const { name, state } of isInitialized ? recorder.containers : [])
     if (state?.terminated === undefined) unlocated[name] = { state: { terminated }, ready: false, started: false };
   recorder.change({ ...fields, sandbox: 'Gone' }, unlocated, []);

@@ -1,3 +1,4 @@
+import { goDuration } from '../base/go-duration.ts';
 import type { Container } from '../kube/types.ts';
 import type { ContainerRuntime, ResolvedImage } from './container-runtime.ts';
 import type { NewEvent, PodRecorder } from './pod-recorder.ts';
@@ -45,14 +46,4 @@ function defaultPullPolicy(image: string): 'Always' | 'IfNotPresent' {
   const name = image.slice(image.lastIndexOf('/') + 1);
   const isLatest = !name.includes('@') && (!name.includes(':') || name.endsWith(':latest'));
   return isLatest ? 'Always' : 'IfNotPresent';
-}
-
-/** As Go writes a duration of whole milliseconds: `0s`, `45ms`, `1.2s`, `2m3.5s`, `1h0m1s`. */
-function goDuration(ms: number): string {
-  const whole = Math.trunc(ms);
-  if (whole === 0) return '0s';
-  if (whole < 1_000) return `${whole}ms`;
-  const [hours, minutes, seconds] = [Math.trunc(whole / 3_600_000), Math.trunc(whole / 60_000) % 60, whole % 60_000];
-  const parts = [hours > 0 && `${hours}h`, (hours > 0 || minutes > 0) && `${minutes}m`, `${seconds / 1_000}s`];
-  return parts.filter((part) => part !== false).join('');
 }

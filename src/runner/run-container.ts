@@ -1,85 +1,106 @@
-import { rfc3339 } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
-import type { Container } from '../kube/types.ts';
-import { oomKills } from './oom-counter.ts';
-import type { NewEvent } from './pod-recorder.ts';
-import { type StartContainerDeps, type StartedContainer, startContainer } from './start-container.ts';
-import { terminationMessage } from './termination-message.ts';
+import { goDuration } from '../base/go-duration.ts';
+import { formatPod } from '../kube/format-pod.ts';
+import type { Container, ContainerStatus } from '../kube/types.ts';
+import { removeAttemptFiles } from './attempt-files.ts';
+import { type ContainerRole, fieldPathOf, restartsAfter } from './container-role.ts';
+import { RestartBackoff } from './restart-backoff.ts';
+import { type EndedAttempt, type RunAttemptDeps, runAttempt } from './run-attempt.ts';
 
-/** What running a container takes; the same as starting one. */
-export type RunContainerDeps = StartContainerDeps;
+/** What running a container takes; the same as running it once. */
+export type RunContainerDeps = RunAttemptDeps;
 
-/**
- * Runs one container from its image to its end and records each state. Once it has started it is never started again.
- *
- * @param onAttempted called once its first start has come to something, good or bad
- * @returns the exit code; undefined when the pod was stopped before the container had started
- */
-export async function runContainer(
-  container: Container,
-  kind: 'init' | 'main',
-  deps: RunContainerDeps,
-  onAttempted: () => void = () => {},
-): Promise<number | undefined> {
-  const { name } = container;
-  const { runtime, recorder, stop, network } = deps;
-  const fieldPath = kind === 'init' ? `spec.initContainers{${name}}` : `spec.containers{${name}}`;
-  const normal = (reason: string, message: string): NewEvent => ({ type: 'Normal', reason, message, fieldPath });
-  const oomBefore = oomKills() ?? 0;
-  const started = await startContainer({ container, fieldPath, onAttempted }, deps);
-  if (started === undefined || 'exitCode' in started) return started?.exitCode;
-
-  const { running, image } = started;
-  const containerID = `${runtime.name}://${running.id}`;
-  const startedAt = wholeSeconds(running.startedAt);
-  const state = { running: { startedAt } };
-  recorder.change(
-    { podIP: network.podIP },
-    { [name]: { state, ready: kind === 'main', started: true, imageID: image.imageId, containerID } },
-    [normal('Created', 'Container created'), normal('Started', 'Container started')],
-  );
-  let isStopping = false;
-  const end = (signal: NodeJS.Signals): void => {
-    if (!isStopping) recorder.change({}, {}, [normal('Killing', `Stopping container ${name}`)]);
-    isStopping = true;
-    running.kill(signal);
-  };
-  const remove = stop.add({ terminate: () => end('SIGTERM'), kill: () => end('SIGKILL') });
-  const { exitCode, oomKilled, finishedAt } = await running.exited;
-  remove();
-  const isOom = oomKilled || (exitCode === 137 && !isStopping && (oomKills() ?? 0) > oomBefore);
-  started.log.close();
-  const message = await readMessage(container, started, exitCode, deps);
-  // No `signal`: a kubelet never sets it, the exit code says it.
-  const terminated = {
-    exitCode,
-    reason: isOom ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error',
-    ...(message === undefined ? {} : { message }),
-    startedAt,
-    finishedAt: wholeSeconds(finishedAt),
-    containerID,
-  };
-  const ready = kind === 'init' && exitCode === 0;
-  recorder.change({}, { [name]: { state: { terminated }, ready, started: false } }, []);
-  return exitCode;
+/** A container of the pod and who waits for it. */
+export interface ContainerRun {
+  readonly container: Container;
+  readonly role: ContainerRole;
+  /** Called once its first start has come to something, good or bad; repeatedly. */
+  readonly onAttempted?: () => void;
+  /** Called when what comes after it may start; repeatedly. */
+  readonly onStarted?: () => void;
 }
 
-async function readMessage(
-  container: Container,
-  { logPath, terminationFile }: StartedContainer,
-  exitCode: number,
-  { pod, clock, logger }: RunContainerDeps,
-): Promise<string | undefined> {
-  const containers = (pod.spec?.initContainers?.length ?? 0) + (pod.spec?.containers.length ?? 0);
-  try {
-    return await terminationMessage({ container, file: terminationFile, logPath, exitCode, containers, clock });
-  } catch (error) {
-    logger.warn('termination message cannot be read', { container: container.name, err: error });
-    return `Error on reading termination message: ${messageOf(error)}`;
+/** How long an end is shown before `CrashLoopBackOff`: who looks at the exit code must have a chance to see it. A kubelet takes up to 10 s. */
+const END_SHOWN_MS = 5_000;
+/** A start that failed is tried again when a kubelet would have noticed that. */
+const FAILED_START_SHOWN_MS = 1_000;
+
+/**
+ * Runs one container until it has ended for good, and records each state. Between attempts it waits as a kubelet would.
+ *
+ * @returns the exit code of the last attempt; undefined when the pod was stopped before the container had started
+ */
+export async function runContainer(run: ContainerRun, deps: RunContainerDeps): Promise<number | undefined> {
+  const { container, role, onAttempted = () => {}, onStarted = () => {} } = run;
+  const { pod, stop, clock, directory, logger } = deps;
+  const backoff = new RestartBackoff(clock);
+  let last: EndedAttempt | undefined;
+  for (let attempt = 0; ; attempt += 1) {
+    // The log of the attempt before stays, for `logs --previous`.
+    await removeAttemptFiles(directory, container.name, attempt - 2, logger);
+    const lastState = last ? { terminated: last.terminated } : {};
+    const ended = await runAttempt({ container, role, attempt, lastState, onAttempted, onStarted }, deps);
+    if (ended === undefined) {
+      if (last) recordEnd(run, last, deps);
+      return last?.terminated.exitCode;
+    }
+    last = ended;
+    if (stop.signal.aborted || !restartsAfter(pod, role, ended.terminated.exitCode)) {
+      recordEnd(run, ended, deps);
+      return ended.terminated.exitCode;
+    }
+    try {
+      await waitForRestart(run, ended, backoff, deps);
+    } catch (error) {
+      if (!stop.signal.aborted) throw error;
+      recordEnd(run, ended, deps);
+      return ended.terminated.exitCode;
+    }
+    backoff.restart(ended.endedMs);
   }
 }
 
-/** `metav1.Time` knows whole seconds only. */
-function wholeSeconds(time: string): string {
-  return rfc3339(Date.parse(time));
+/** Shows the end, then what the container waits for. Rejects when the pod is stopped. */
+async function waitForRestart(
+  run: ContainerRun,
+  ended: EndedAttempt,
+  backoff: RestartBackoff,
+  deps: RunContainerDeps,
+): Promise<void> {
+  const { pod, recorder, stop, clock } = deps;
+  const { name } = run.container;
+  const { signal } = stop;
+  const { waiting, terminated, status, events, endedMs } = ended;
+  const lastState = { terminated };
+  const notReady: Partial<ContainerStatus> = { ...status, lastState, ready: false, started: false };
+  if (waiting) recorder.change({ podIP: deps.network.podIP }, { [name]: { ...notReady, state: { waiting } } }, events);
+  else recordEnd(run, ended, deps);
+  const restMs = backoff.remainingMs(endedMs);
+  if (restMs === 0) return waiting && clock.sleep(FAILED_START_SHOWN_MS, { signal });
+
+  const fieldPath = fieldPathOf(run.role, name);
+  recorder.change({}, {}, [
+    {
+      type: 'Warning',
+      reason: 'BackOff',
+      message: `Back-off restarting failed container ${name} in pod ${formatPod(pod)}`,
+      fieldPath,
+    },
+  ]);
+  await clock.sleep(Math.min(END_SHOWN_MS, restMs), { signal });
+  const message = `back-off ${goDuration(backoff.delayMs)} restarting failed container=${name} pod=${formatPod(pod)}`;
+  recorder.change({}, { [name]: { ...notReady, state: { waiting: { reason: 'CrashLoopBackOff', message } } } }, []);
+  await clock.sleep(backoff.remainingMs(endedMs), { signal });
+}
+
+function recordEnd(
+  { container, role }: ContainerRun,
+  { terminated, status, events }: EndedAttempt,
+  { recorder, network }: RunContainerDeps,
+): void {
+  const ready = role === 'init' && terminated.exitCode === 0;
+  recorder.change(
+    { podIP: network.podIP },
+    { [container.name]: { ...status, state: { terminated }, ready, started: false } },
+    events,
+  );
 }

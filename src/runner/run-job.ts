@@ -59,6 +59,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
   const graceSeconds =
     pod.metadata?.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
   const startedMs = clock.monotonicMs();
+  let isTerminated = false;
   let isRequested = false;
   const onStop = (request: StopRequest): void => {
     isRequested = true;
@@ -69,6 +70,8 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     const request = await readStopRequest(directory, logger);
     if (request !== undefined) return onStop(request);
     logger.info('asked to end by SIGTERM', { graceSeconds });
+    // A pod that is ending already does so for a cause of its own.
+    isTerminated ||= !stop.signal.aborted;
     stop.request(graceSeconds);
   };
   cleanup.defer(deps.onTerminate(() => void onTerminate()));
@@ -99,11 +102,12 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     createRuntime: deps.createRuntime,
     environment: deps.environment,
   });
-  const wasTold = isRequested || !stop.signal.aborted || (await readStopRequest(directory, logger)) !== undefined;
+  const wasTold = isRequested || (await readStopRequest(directory, logger)) !== undefined;
   const seconds = (clock.monotonicMs() - startedMs) / 1000;
   const failure =
-    end.failure ?? (wasTold || end.isOverdue ? undefined : terminatedFailure(spec, seconds + graceSeconds));
-  recordPodGone(recorder, failure ?? {});
+    end.failure ??
+    (isTerminated && !wasTold && !end.isOverdue ? terminatedFailure(spec, seconds + graceSeconds) : undefined);
+  recordPodGone(pod, recorder, failure ?? {});
   await records.flush();
   await channel?.close(CHANNEL_CLOSE_MS);
   return end.exitCode !== 0 ? end.exitCode : failure === undefined && !end.isOverdue ? 0 : FAILURE;

@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 import { readContainerLog } from '../contract/container-log.ts';
 import { containerLogPath, type JobDirectory, type StreamRequest } from '../contract/job-directory.ts';
+import { isAttemptOver, logAttempt } from '../contract/log-attempt.ts';
 import type { ContainerStatus } from '../kube/types.ts';
 
 export interface ServeLogsDeps {
@@ -23,12 +24,17 @@ export async function* serveLogs(
   if (kind !== 'logs') throw new InterlinkError('Unsupported', `this runner cannot serve ${String(kind)}`);
   const status = statusOf(container);
   if (status === undefined) throw new InterlinkError('NotFound', `the pod has no container ${container}`);
-  const { restartCount } = status;
-  const attempt = options.previous ? restartCount - 1 : restartCount;
-  if (attempt < 0) throw new InterlinkError('Invalid', `previous terminated container "${container}" not found`);
+  const attempt = logAttempt(status, options.previous ?? false);
+  if (attempt === undefined)
+    throw new InterlinkError(
+      'Invalid',
+      options.previous
+        ? `previous terminated container "${container}" not found`
+        : `container "${container}" is waiting to start: ${status.state?.waiting?.reason ?? 'ContainerCreating'}`,
+    );
   const isEnded = (): boolean => {
     const now = statusOf(container);
-    return now === undefined || now.restartCount > attempt || now.state?.terminated !== undefined;
+    return now === undefined || isAttemptOver(now, attempt);
   };
   yield* readContainerLog({ path: containerLogPath(directory, container, attempt), options, clock, signal, isEnded });
 }

@@ -4,7 +4,7 @@ import { type Clock, rfc3339 } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { JobDirectory } from '../contract/job-directory.ts';
-import type { Container, Pod } from '../kube/types.ts';
+import type { Container, ContainerState, Pod } from '../kube/types.ts';
 import { containerFault } from './container-fault.ts';
 import { ContainerLogWriter } from './container-log-writer.ts';
 import { type PreparedContainer, prepareContainer } from './container-plan.ts';
@@ -29,13 +29,17 @@ export interface StartContainerDeps {
   readonly logger: Logger;
 }
 
-/** A container of the spec and where events say that it stands. */
+/** One attempt of a container of the spec. */
 export interface ContainerToStart {
   readonly container: Container;
   /** `spec.containers{c}` or `spec.initContainers{i}`. */
   readonly fieldPath: string;
-  /** Called once the first attempt to start it has come to something, good or bad. */
-  readonly onAttempted: () => void;
+  /** 0 for the first; the number of restarts. */
+  readonly attempt: number;
+  /** How the attempt before ended. */
+  readonly lastState: ContainerState;
+  /** Called when it could not be started, before it is tried again. */
+  readonly onFault: () => void;
 }
 
 /** One attempt that is under way. */
@@ -45,8 +49,14 @@ export interface StartedContainer extends PreparedContainer {
   readonly log: ContainerLogWriter;
 }
 
+/** An attempt whose program could not be executed. */
+export interface FailedStart {
+  readonly image: ResolvedImage;
+  readonly terminated: NonNullable<ContainerState['terminated']>;
+}
+
 /** Exit code of a program that could not be executed. */
-export const START_ERROR_EXIT_CODE = 128;
+const START_ERROR_EXIT_CODE = 128;
 
 /** How long an image that cannot be fetched is shown as `ErrImagePull` before it becomes `ImagePullBackOff`. */
 const PULL_ERROR_SHOWN_MS = 3_000;
@@ -55,14 +65,14 @@ const RETRY = { initialMs: 10_000, maxMs: 300_000, jitter: 0 };
 
 /**
  * Fetches the image, prepares the attempt and starts it. What keeps it from starting is shown as waiting and tried again for ever, as a kubelet does; only a
- * program that cannot be executed ends it: that is recorded as `StartError` and returned as an exit code.
+ * program that cannot be executed ends the attempt. Neither that nor the start is recorded here.
  *
  * @returns undefined when the pod was stopped before the container had started
  */
 export async function startContainer(
   target: ContainerToStart,
   deps: StartContainerDeps,
-): Promise<StartedContainer | { readonly exitCode: number } | undefined> {
+): Promise<StartedContainer | FailedStart | undefined> {
   const { name, image = '' } = target.container;
   const { network, recorder, stop, clock, logger } = deps;
   const backoff = new Backoff(RETRY);
@@ -70,15 +80,19 @@ export async function startContainer(
     const waiting = recorder.of(name).state?.waiting;
     if (waiting?.reason === state.reason && waiting.message === state.message) return;
     const { reason, message } = state;
-    recorder.change({ podIP: network.podIP }, { [name]: { state: { waiting: { reason, message } } } }, state.events);
+    recorder.change(
+      { podIP: network.podIP },
+      {
+        [name]: { state: { waiting: { reason, message } }, lastState: target.lastState, ready: false, started: false },
+      },
+      state.events,
+    );
   };
   while (!stop.signal.aborted) {
     try {
-      const started = await tryStart(target, deps);
-      target.onAttempted();
-      return started;
+      return await tryStart(target, deps);
     } catch (error) {
-      target.onAttempted();
+      target.onFault();
       if (stop.signal.aborted) break;
       const fault = containerFault(error, image, target.fieldPath);
       logger.warn('container cannot be started yet', { container: name, reason: fault.reason, err: error });
@@ -99,15 +113,11 @@ export async function startContainer(
   return undefined;
 }
 
-async function tryStart(
-  target: ContainerToStart,
-  deps: StartContainerDeps,
-): Promise<StartedContainer | { readonly exitCode: number }> {
-  const { container } = target;
-  const { name } = container;
-  const { runtime, recorder, stop, clock, logger } = deps;
-  const image = await resolveImage(container, target.fieldPath, deps, stop.signal);
-  const prepared = await prepareContainer({ ...deps, container, attempt: recorder.of(name).restartCount });
+async function tryStart(target: ContainerToStart, deps: StartContainerDeps): Promise<StartedContainer | FailedStart> {
+  const { container, attempt, fieldPath } = target;
+  const { runtime, stop, clock, logger } = deps;
+  const image = await resolveImage(container, fieldPath, deps, stop.signal);
+  const prepared = await prepareContainer({ ...deps, container, attempt });
   stop.signal.throwIfAborted();
   const log = new ContainerLogWriter({ path: prepared.logPath, clock, logger });
   try {
@@ -115,33 +125,18 @@ async function tryStart(
   } catch (error) {
     log.close();
     if (!(error instanceof InterlinkError && error.code === 'StartError')) throw error;
-    recordStartError(target, error.message, image, deps);
-    return { exitCode: START_ERROR_EXIT_CODE };
+    return { image, terminated: startError(error.message, deps) };
   }
 }
 
-function recordStartError(
-  { container, fieldPath }: ContainerToStart,
-  message: string,
-  image: ResolvedImage,
-  { recorder, runtime, network, clock }: StartContainerDeps,
-): void {
-  // A kubelet shows an id for a container that could not start, and the epoch as its start.
-  const containerID = `${runtime.name}://${randomBytes(32).toString('hex')}`;
-  const terminated = {
+function startError(message: string, { runtime, clock }: StartContainerDeps): FailedStart['terminated'] {
+  return {
     exitCode: START_ERROR_EXIT_CODE,
     reason: 'StartError',
     message,
+    // A kubelet shows an id for a container that could not start, and the epoch as its start.
     startedAt: rfc3339(0),
     finishedAt: rfc3339(clock.nowMs()),
-    containerID,
+    containerID: `${runtime.name}://${randomBytes(32).toString('hex')}`,
   };
-  recorder.change(
-    { podIP: network.podIP },
-    { [container.name]: { state: { terminated }, ready: false, started: false, imageID: image.imageId, containerID } },
-    [
-      { type: 'Normal', reason: 'Created', message: 'Container created', fieldPath },
-      { type: 'Warning', reason: 'Failed', message: `Error: ${message}`, fieldPath },
-    ],
-  );
 }

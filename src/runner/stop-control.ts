@@ -1,21 +1,19 @@
 import type { Clock } from '../base/clock.ts';
 
-/** A container that can be stopped. */
-interface Stoppable {
-  /** Sends SIGTERM; called once. */
-  terminate(): void;
-  /** Sends SIGKILL; may be called again. */
-  kill(): void;
+/** Time that whoever is stopped has to end by itself. */
+export interface Grace {
+  /** Aborts when it is over. */
+  readonly over: AbortSignal;
+  /** Aborts when there is none at all: no hook, no SIGTERM, no waiting for others. */
+  readonly forced: AbortSignal;
 }
 
-/**
- * When the pod has to end. The first request asks every running container to terminate and aborts what waits; when the grace is over everything
- * is killed. Later requests only shorten the grace. A grace of 0 kills at once, without SIGTERM.
- */
-export class StopControl {
+/** When something has to end: the pod, or one container. The first request starts the grace, later ones only shorten it. */
+export class StopControl implements Grace {
   readonly #clock: Clock;
-  readonly #controller = new AbortController();
-  readonly #running = new Set<Stoppable>();
+  readonly #requested = new AbortController();
+  readonly #over = new AbortController();
+  readonly #forced = new AbortController();
   #deadlineMs: number | undefined;
   #timer: AbortController | undefined;
 
@@ -25,49 +23,43 @@ export class StopControl {
 
   /** Aborts with the first request. */
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return this.#requested.signal;
   }
 
-  /** Seconds that may be in the past: a grace that is over kills at once. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get forced(): AbortSignal {
+    return this.#forced.signal;
+  }
+
+  /** Seconds that may be in the past: a grace that is over is none. */
   request(graceSeconds: number): void {
     const deadlineMs = this.#clock.monotonicMs() + Math.max(0, graceSeconds) * 1000;
     if (this.#deadlineMs !== undefined && deadlineMs >= this.#deadlineMs) return;
-    const isFirst = this.#deadlineMs === undefined;
     this.#deadlineMs = deadlineMs;
     this.#timer?.abort();
-    if (isFirst) {
-      if (graceSeconds > 0) for (const container of this.#running) container.terminate();
-      this.#controller.abort();
+    if (graceSeconds <= 0) {
+      this.#forced.abort();
+      this.#over.abort();
+    } else {
+      this.#endAfter(graceSeconds * 1000);
     }
-    if (graceSeconds <= 0) this.#killAll();
-    else this.#killAfter(graceSeconds * 1000);
+    this.#requested.abort();
   }
 
-  /** Lets `container` be stopped until the returned function is called; one that starts too late is stopped like the others. */
-  add(container: Stoppable): () => void {
-    this.#running.add(container);
-    if (this.#deadlineMs !== undefined) {
-      if (this.#deadlineMs > this.#clock.monotonicMs()) container.terminate();
-      else container.kill();
-    }
-    return () => this.#running.delete(container);
-  }
-
-  /** Ends the timer; nothing is killed any more. */
+  /** Ends the timer; the grace is never over any more. */
   close(): void {
     this.#timer?.abort();
   }
 
-  #killAfter(ms: number): void {
+  #endAfter(ms: number): void {
     const timer = new AbortController();
     this.#timer = timer;
     this.#clock.sleep(ms, { signal: timer.signal }).then(
-      () => this.#killAll(),
+      () => this.#over.abort(),
       () => {},
     );
-  }
-
-  #killAll(): void {
-    for (const container of this.#running) container.kill();
   }
 }

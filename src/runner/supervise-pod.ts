@@ -1,22 +1,29 @@
-import type { Clock } from '../base/clock.ts';
-import type { Pod } from '../kube/types.ts';
-import { type RunContainerDeps, runContainer } from './run-container.ts';
+import type { Container } from '../kube/types.ts';
+import { type ContainerRole, initRole } from './container-role.ts';
+import { type ContainerRun, type RunContainerDeps, runContainer } from './run-container.ts';
+import { StopOrder } from './stop-order.ts';
+import { watchDeadline } from './watch-deadline.ts';
 
 /** How the containers of a pod ended. */
 export interface SupervisedPod {
-  /** Exit code of the container that failed first, else 0. */
+  /** Exit code of the container that failed first, else 0; sidecars do not count. */
   readonly exitCode: number;
   /** Whether the active deadline ended it. */
   readonly isOverdue: boolean;
 }
 
+export interface SupervisePodDeps extends Omit<RunContainerDeps, 'order'> {
+  readonly graceSeconds: number;
+}
+
 /**
- * Runs the pod's containers as a kubelet does: init containers one after the other, each until it has ended well, then all containers together, until the last
- * has ended; ends early after a failed init container or when the pod is stopped. `activeDeadlineSeconds` stops the pod with its own grace.
- * A failed container is not started again, whatever `restartPolicy` says.
+ * Runs the pod's containers as a kubelet does: init containers one after the other, each until it has ended well, a sidecar until it has started;
+ * then all containers together, each until it has ended for good; then the sidecars are stopped. Ends early after an init container that failed for good or
+ * when the pod is stopped. `activeDeadlineSeconds` stops the pod with its own grace.
  */
-export async function supervisePod(deps: RunContainerDeps & { readonly graceSeconds: number }): Promise<SupervisedPod> {
+export async function supervisePod(deps: SupervisePodDeps): Promise<SupervisedPod> {
   const { pod, stop, recorder, clock } = deps;
+  const order = new StopOrder(pod);
   let isOverdue = false;
   const deadline = watchDeadline(pod, clock, () => {
     isOverdue = true;
@@ -27,39 +34,48 @@ export async function supervisePod(deps: RunContainerDeps & { readonly graceSeco
     stop.request(deps.graceSeconds);
   });
   let firstFailure: number | undefined;
-  const note = (exitCode: number | undefined): void => {
-    if (exitCode !== 0 && exitCode !== undefined) firstFailure ??= exitCode;
+  const sidecars: Promise<unknown>[] = [];
+  const run = (container: Container, role: ContainerRole, waiter: Partial<ContainerRun> = {}) => {
+    const end = runContainer({ container, role, ...waiter }, { ...deps, order }).then((exitCode) => {
+      if (role !== 'sidecar' && exitCode !== 0 && exitCode !== undefined) firstFailure ??= exitCode;
+      return exitCode;
+    });
+    order.add(container.name, end);
+    return end;
+  };
+  /** @returns whether the main containers may start */
+  const initialize = async (): Promise<boolean> => {
+    for (const container of pod.spec?.initContainers ?? []) {
+      if (stop.signal.aborted) return false;
+      if (initRole(container) === 'init') {
+        if ((await run(container, 'init')) !== 0) return false;
+      } else {
+        const started = Promise.withResolvers<void>();
+        const end = run(container, 'sidecar', { onStarted: started.resolve });
+        sidecars.push(end);
+        await Promise.race([started.promise, end]);
+      }
+    }
+    return !stop.signal.aborted;
   };
   try {
-    for (const container of pod.spec?.initContainers ?? []) {
-      const exitCode = await runContainer(container, 'init', deps);
-      note(exitCode);
-      if (exitCode !== 0 || stop.signal.aborted) return { exitCode: firstFailure ?? 0, isOverdue };
+    if (await initialize()) {
+      const ends: Promise<unknown>[] = [];
+      for (const container of pod.spec?.containers ?? []) {
+        if (stop.signal.aborted) break;
+        const attempted = Promise.withResolvers<void>();
+        const end = run(container, 'main', { onAttempted: attempted.resolve });
+        ends.push(end);
+        // In the order of the spec, as with a kubelet; one that cannot start yet does not hold up the next.
+        await Promise.race([attempted.promise, end]);
+      }
+      await Promise.all(ends);
     }
-    const ends: Promise<void>[] = [];
-    for (const container of pod.spec?.containers ?? []) {
-      const attempted = Promise.withResolvers<void>();
-      const end = runContainer(container, 'main', deps, attempted.resolve).then(note);
-      ends.push(end);
-      // In the order of the spec, as with a kubelet; one that cannot start yet does not hold up the next.
-      await Promise.race([attempted.promise, end]);
-    }
-    await Promise.all(ends);
+    deadline.abort();
+    if (sidecars.length > 0) stop.request(deps.graceSeconds);
+    await Promise.all(sidecars);
     return { exitCode: firstFailure ?? 0, isOverdue };
   } finally {
     deadline.abort();
   }
-}
-
-function watchDeadline(pod: Pod, clock: Clock, onDeadline: () => void): AbortController {
-  const controller = new AbortController();
-  const seconds = pod.spec?.activeDeadlineSeconds;
-  if (seconds !== undefined) sleepLong(clock, seconds * 1000, controller.signal).then(onDeadline, () => {});
-  return controller;
-}
-
-/** Timers hold 2^31 ms at most, deadlines more. */
-async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  const step = 2 ** 30;
-  for (let rest = ms; rest > 0; rest -= step) await clock.sleep(Math.min(rest, step), { signal });
 }

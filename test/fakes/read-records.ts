@@ -1,4 +1,13 @@
 import type { RunnerRecord } from '../../src/contract/job-directory.ts';
+import type { ContainerStatus } from '../../src/kube/types.ts';
+
+/** The status of a container or init container in a record. */
+export const statusOf = (record: RunnerRecord | undefined, name: string): ContainerStatus => {
+  const all = [...(record?.status.initContainers ?? []), ...(record?.status.containers ?? [])];
+  const found = all.find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no container ${name} in the record`);
+  return found;
+};
 
 /** `running`, `waiting REASON` or `REASON CODE` of a container in a record. */
 export const stateOf = (record: RunnerRecord | undefined, name: string): string => {

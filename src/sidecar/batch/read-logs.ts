@@ -3,6 +3,7 @@ import type { Clock } from '../../base/clock.ts';
 import { InterlinkError } from '../../base/errors.ts';
 import { readContainerLog } from '../../contract/container-log.ts';
 import { containerLogPath, type JobDirectory, type StreamRequest } from '../../contract/job-directory.ts';
+import { isAttemptOver, logAttempt } from '../../contract/log-attempt.ts';
 import type { LogRequest } from '../../contract/sidecar.ts';
 import type { ContainerStatus } from '../../kube/types.ts';
 import type { PodJob } from './pod-job.ts';
@@ -50,7 +51,7 @@ export async function readLogs(
   const isEnded = async (): Promise<boolean> => {
     if (!job.connected && !job.over) await job.readRecords();
     const now = statusOf(job, container);
-    return job.over || now?.state?.terminated !== undefined || (now?.restartCount ?? 0) > attempt;
+    return job.over || (now !== undefined && isAttemptOver(now, attempt));
   };
   return readContainerLog({ path, options, clock: deps.clock, signal, isEnded });
 }
@@ -62,15 +63,13 @@ function statusOf(job: PodJob, container: string): ContainerStatus | undefined {
 
 /** The attempt that is meant. @see kubelet_pods.go validateContainerLogStatus */
 function attemptOf(status: ContainerStatus, { container, name, options }: LogRequest): number {
-  const { state, lastState, restartCount } = status;
-  if (options.previous) {
-    if (lastState?.terminated) return restartCount - 1;
-    throw new InterlinkError('Invalid', `previous terminated container "${container}" in pod "${name}" not found`);
-  }
-  if (state?.running || state?.terminated || lastState?.terminated) return restartCount;
+  const attempt = logAttempt(status, options.previous ?? false);
+  if (attempt !== undefined) return attempt;
   throw new InterlinkError(
     'Invalid',
-    `container "${container}" in pod "${name}" is waiting to start: ${state?.waiting?.reason ?? 'ContainerCreating'}`,
+    options.previous
+      ? `previous terminated container "${container}" in pod "${name}" not found`
+      : `container "${container}" in pod "${name}" is waiting to start: ${status.state?.waiting?.reason ?? 'ContainerCreating'}`,
   );
 }
 
