@@ -1,14 +1,14 @@
 import type { ResourceList } from '../kube/container-resource.ts';
 import { resolveEnvironment } from '../kube/environment.ts';
 import { objectReferences } from '../kube/object-references.ts';
-import type { PodObjects } from '../kube/pod-objects.ts';
 import { serviceEnvironment } from '../kube/service-environment.ts';
-import type { ConfigMap, Container, Pod, Secret } from '../kube/types.ts';
-import type { VolumeFiles } from '../kube/volume-files.ts';
+import type { ConfigMap, Container, Pod } from '../kube/types.ts';
 import { type BundleFault, bundleFaultError } from './bundle-fault.ts';
 import { errorSentence } from './error-sentence.ts';
+import { fetchObjects } from './fetch-objects.ts';
 import type { ObjectSource } from './object-source.ts';
 import type { PodBundle } from './pod-bundle.ts';
+import { projectedConfigMap } from './projected-config-map.ts';
 import { collectPullSecrets, type PullSecretOptions } from './pull-secrets.ts';
 import { volumeFiles } from './volume-files.ts';
 
@@ -34,14 +34,15 @@ export async function collectBundle(
   facts: CollectFacts,
   options: PullSecretOptions,
 ): Promise<PodBundle> {
-  const objects = await fetchObjects(pod, source, options);
+  const objects = await fetchObjects(pod, objectReferences(pod), source, options);
   const faults = new Faults();
 
   const projectedVolumes: ConfigMap[] = [];
   for (const volume of pod.spec?.volumes ?? []) {
     try {
       const files = await volumeFiles(pod, volume, objects, source, facts, options);
-      if (files && (volume.projected || volume.downwardAPI)) projectedVolumes.push(asConfigMap(volume.name, files));
+      if (files && (volume.projected || volume.downwardAPI))
+        projectedVolumes.push(projectedConfigMap(volume.name, files));
     } catch (error) {
       options.signal.throwIfAborted();
       faults.add('volume', volume.name, error);
@@ -76,52 +77,6 @@ export async function collectBundle(
     secrets: [...secretNames].flatMap((name) => (name ? (objects.secret(name) ?? []) : [])),
     projectedVolumes,
     ...(imagePullSecrets.length === 0 ? {} : { imagePullSecrets }),
-  };
-}
-
-/** Asks for each object once, all at the same time. */
-async function fetchObjects(
-  pod: Pod,
-  source: ObjectSource,
-  options: { readonly signal: AbortSignal },
-): Promise<PodObjects> {
-  const namespace = pod.metadata?.namespace ?? 'default';
-  const names = objectReferences(pod);
-  const [configMaps, secrets] = await Promise.all([
-    settle<ConfigMap>(names.configMaps, (name) => source.configMap(namespace, name, options)),
-    settle<Secret>(names.secrets, (name) => source.secret(namespace, name, options)),
-  ]);
-  options.signal.throwIfAborted();
-  return {
-    configMap: (name) => settledValue(configMaps.get(name)),
-    secret: (name) => settledValue(secrets.get(name)),
-  };
-}
-
-async function settle<T>(
-  names: ReadonlySet<string>,
-  fetch: (name: string) => Promise<T | undefined>,
-): Promise<ReadonlyMap<string, PromiseSettledResult<T | undefined>>> {
-  const list = [...names];
-  const results = await Promise.allSettled(list.map(fetch));
-  return new Map(list.map((name, index) => [name, results[index] as PromiseSettledResult<T | undefined>]));
-}
-
-function settledValue<T>(result: PromiseSettledResult<T | undefined> | undefined): T | undefined {
-  if (result?.status === 'rejected') throw result.reason;
-  return result?.value;
-}
-
-function asConfigMap(volume: string, files: VolumeFiles): ConfigMap {
-  const texts: [string, string][] = [];
-  const binaries: [string, string][] = [];
-  for (const [path, content] of files)
-    if ('text' in content) texts.push([path, content.text]);
-    else binaries.push([path, content.base64]);
-  return {
-    metadata: { name: volume },
-    data: Object.fromEntries(texts),
-    ...(binaries.length === 0 ? {} : { binaryData: Object.fromEntries(binaries) }),
   };
 }
 

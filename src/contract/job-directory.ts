@@ -3,15 +3,19 @@ import type { ContainerStatus } from '../kube/types.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import type { PodEvent, SandboxState } from './pod-status.ts';
 import type { SiteVolume } from './site-volume.ts';
+import type { VolumeObjects } from './volume-update.ts';
 
 /**
  * What a sidecar and the runner of a job share: one directory per pod, 0700, on a file system that both see or shipped by the batch
- * system. The sidecar writes `pod.json` before it submits and `stop.json` when the pod shall end; everything else is the runner's.
+ * system. The sidecar writes `pod.json` and `contents.json` before it submits, `contents.json` again when volumes get new content, and `stop.json` when the pod
+ * shall end; everything else is the runner's.
  */
 export interface JobDirectory {
   readonly root: string;
   /** {@link JobSpec}, 0600. Written once, before the job is submitted. */
   readonly spec: string;
+  /** {@link VolumeContents}, 0600. There from the start and replaced atomically, so that no file system remembers that it was missing. */
+  readonly contents: string;
   /** {@link StopRequest}, 0600. Replaced atomically; the runner reads it on SIGTERM and on the channel's word. */
   readonly stop: string;
   /** Made atomically (`mkdir`) by the first runner; a second one for the same pod ends without starting anything. */
@@ -29,6 +33,7 @@ export function jobDirectory(root: string): JobDirectory {
   return {
     root,
     spec: join(root, 'pod.json'),
+    contents: join(root, 'contents.json'),
     stop: join(root, 'stop.json'),
     claim: join(root, 'claim'),
     events: join(root, 'events.ndjson'),
@@ -96,6 +101,15 @@ export interface JobSpec {
   readonly timeLimitSeconds?: number;
 }
 
+/** Contents of volumes that are newer than those in the bundle of {@link JobSpec}. Holds secrets: 0600. */
+export interface VolumeContents {
+  readonly version: 1;
+  /** 0 as long as nothing has changed, then counting up. */
+  readonly revision: number;
+  /** By volume; takes the place of everything that the bundle has for that volume. */
+  readonly volumes: Readonly<Record<string, VolumeObjects>>;
+}
+
 /** The wish that a pod ends; a later one may shorten the grace period. */
 export interface StopRequest {
   /** Seconds between SIGTERM and SIGKILL, counted from `requestedAt`; 0 kills at once. */
@@ -141,6 +155,8 @@ export type SidecarMessage =
   /** First message of the sidecar: the last record that it has. */
   | { readonly type: 'hello'; readonly seq: number }
   | { readonly type: 'stop'; readonly stop: StopRequest }
+  /** `contents.json` has this revision now. */
+  | { readonly type: 'volumes'; readonly revision: number }
   /**
    * Asks the runner to open `/channel/<uid>/streams/<id>` with the same token and to serve `request` there: bytes of the answer in binary frames,
    * then `{"error":…}` in a text frame if it failed, then close.

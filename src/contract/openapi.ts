@@ -12,6 +12,7 @@ const {
   podSchema,
   podStatusSchema,
   retrievedPodSchema,
+  volumeUpdateSchema,
   watchEventSchema,
 } = wireSchemas;
 
@@ -109,7 +110,14 @@ const operations = (): Readonly<Record<string, Operation>> => ({
   '/exec': NOT_OFFERED('exec'),
   '/attach': NOT_OFFERED('attach'),
   '/portForward': NOT_OFFERED('portForward'),
-  '/volumes': { ...NOT_OFFERED('volumes'), methods: ['post'] },
+  '/volumes': {
+    summary:
+      'New content of volumes of a pod, which its running containers see and later ones start with; the same content again changes nothing. Needs the capability `volumes`.',
+    request: volumeUpdateSchema,
+    answer: json({ type: 'object' }),
+    errors: ['Invalid', 'NotFound', 'TooLarge', 'Unsupported'],
+    methods: ['post'],
+  },
   '/stats': NOT_OFFERED('stats'),
   '/healthz': { summary: 'Whether the process answers.', answer: text('text/plain'), errors: [], methods: ['get'] },
 });

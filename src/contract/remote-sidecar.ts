@@ -17,6 +17,7 @@ import { wireLogs } from './wire-logs.ts';
 import { wirePing } from './wire-ping.ts';
 import { wirePlugin } from './wire-plugin.ts';
 import { wireStatus } from './wire-status.ts';
+import { wireVolumes } from './wire-volumes.ts';
 import { wireWatch } from './wire-watch.ts';
 
 /** Time from a request's end to the answer's header, by call. A create may run a slow submit command. */
@@ -25,6 +26,7 @@ export interface RemoteTimeouts {
   readonly deleteMs: number;
   readonly statusMs: number;
   readonly logsMs: number;
+  readonly volumesMs: number;
   readonly pingMs: number;
   /** Longest silence of a watch; peers send a heartbeat every 15 s. */
   readonly watchIdleMs: number;
@@ -48,6 +50,7 @@ const TIMEOUTS: RemoteTimeouts = {
   deleteMs: 30_000,
   statusMs: 60_000,
   logsMs: 60_000,
+  volumesMs: 30_000,
   pingMs: 30_000,
   watchIdleMs: 45_000,
 };
@@ -190,6 +193,20 @@ export function createRemoteSidecar(options: RemoteSidecarOptions): Sidecar {
         throw wholeCall(error);
       }
       return decodePing(bytes);
+    },
+
+    async updateVolumes(update, call) {
+      if (!(await peer.capabilities(call)).capabilities.includes('volumes'))
+        throw new InterlinkError('Unsupported', 'the peer takes no new content of volumes', { code: 'peer.volumes' });
+      const request = {
+        name: 'volumes',
+        method: 'POST',
+        path: '/volumes',
+        body: JSON.stringify(wireVolumes.encode(update)),
+        headersTimeoutMs: timeouts.volumesMs,
+        repeatable: true,
+      };
+      await (await peer.call(request, call)).discard();
     },
 
     async *watch(call) {

@@ -14,6 +14,7 @@ import { wireLogs } from './wire-logs.ts';
 import { wirePing } from './wire-ping.ts';
 import { podSchema } from './wire-schemas.ts';
 import { wireStatus } from './wire-status.ts';
+import { wireVolumes } from './wire-volumes.ts';
 import { wireWatch } from './wire-watch.ts';
 
 export interface ServeSidecarDeps {
@@ -45,7 +46,6 @@ const OPTIONAL_CALLS = {
   '/exec': 'exec',
   '/attach': 'attach',
   '/portForward': 'portForward',
-  '/volumes': 'volumes',
   '/stats': 'stats',
 } as const;
 
@@ -104,6 +104,15 @@ export function serveSidecar(sidecar: Sidecar, deps: ServeSidecarDeps, options: 
       const wanted = wireLogs.decode(decodeLogsBody(await request.body(LOGS_BYTES)));
       const body = await sidecar.logs(wanted, begin(request, 'getLogs', [wanted]));
       return { status: 200, headers: { 'content-type': 'text/plain; charset=utf-8' }, body };
+    },
+
+    '/volumes': async (request) => {
+      // Before the body, which holds secrets that nobody here would want.
+      const { name, capabilities: offered } = await sidecar.capabilities({ signal: request.signal });
+      if (!offered.includes('volumes')) throw unsupported(name, 'volumes');
+      const update = wireVolumes.decode(parseJson(await request.body(CREATE_BYTES), 'volume update'));
+      await sidecar.updateVolumes(update, begin(request, 'volumes', [update.pod]));
+      return jsonResponse({ PodUID: update.pod.uid });
     },
 
     '/pinglink': ping,

@@ -3,6 +3,7 @@ import type { CapabilityDocument } from './capabilities.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import type { PodRef } from './pod-ref.ts';
 import type { PodStatus } from './pod-status.ts';
+import type { VolumeUpdate } from './volume-update.ts';
 
 /** What every call of a {@link Sidecar} takes. */
 export interface CallOptions {
@@ -79,7 +80,8 @@ export interface Sidecar extends AsyncDisposable {
   capabilities(options: CallOptions): Promise<CapabilityDocument>;
 
   /**
-   * Takes the pod and answers once it is durably known here and its job id is known. Idempotent by UID: the same content gives the same job.
+   * Takes the pod and answers once it is durably known here and its job id is known. Idempotent by UID: the same content gives the same job. Objects of volumes
+   * are live and no part of that content: those of a repetition count as {@link updateVolumes} where it is declared.
    * @throws Invalid when the pod can never run here (the message names the field), Conflict when the UID is known with another content
    * or was deleted, Unavailable or DeadlineExceeded when a retry may help; the pod may have been taken even so.
    */
@@ -107,6 +109,13 @@ export interface Sidecar extends AsyncDisposable {
 
   /** @throws Unavailable when the back end does not answer. */
   ping(options: CallOptions): Promise<PingResult>;
+
+  /**
+   * Takes new content of volumes and answers once it is durable: containers that start later have it, and running ones see it soon, each volume changed in one
+   * step. The same content again changes nothing; calls for one pod count in the order of their coming. Succeeds for a pod that has ended.
+   * @throws Unsupported unless `volumes` is declared, NotFound for an unknown pod, Invalid when it has no such volume or the content cannot be that of one.
+   */
+  updateVolumes(update: VolumeUpdate, options: CallOptions): Promise<void>;
 
   /**
    * A full snapshot, then each change, until `signal` aborts or the source fails.

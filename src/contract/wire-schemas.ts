@@ -93,6 +93,22 @@ export const retrievedPodSchema = z
   })
   .meta({ id: 'RetrievedPodData', description: 'A pod with its objects split by container, as a plugin takes it.' });
 
+/** `/volumes` on both hops. */
+export const volumeUpdateSchema = z
+  .looseObject({
+    pod: podSchema,
+    volumes: z.array(name).min(1).meta({
+      description: 'Volumes of the pod whose content this is, whole; the others stay as they are.',
+    }),
+    configmaps: listOf(configMapSchema),
+    secrets: listOf(secretSchema),
+    projectedvolumesmaps: listOf(configMapSchema).meta({
+      description:
+        'One per projected or downwardAPI volume; `metadata.name` is the name of the volume, keys are paths in it.',
+    }),
+  })
+  .meta({ id: 'VolumeUpdate', description: 'New content of ConfigMap, Secret, projected and downwardAPI volumes.' });
+
 /** Answer of `/create` on both hops. */
 export const createAnswerSchema = z
   .looseObject({ PodUID: z.string(), PodJID: z.string() })

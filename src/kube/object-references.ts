@@ -8,21 +8,28 @@ export interface ObjectReferences {
   readonly pullSecrets: ReadonlySet<string>;
 }
 
-/** Every ConfigMap and Secret that the pod needs or may need before it starts. */
-export function objectReferences(pod: Pod): ObjectReferences {
-  const configMaps = new Set<string>();
-  const secrets = new Set<string>();
-  const add = (names: Set<string>, name: string | undefined): void => {
-    if (name) names.add(name);
-  };
+interface Names {
+  readonly configMaps: Set<string>;
+  readonly secrets: Set<string>;
+}
+
+/** Every ConfigMap and Secret that a volume of the pod shows or, where it is optional, may show. */
+export function volumeReferences(pod: Pod): Names {
+  const names: Names = { configMaps: new Set(), secrets: new Set() };
   for (const volume of pod.spec?.volumes ?? []) {
-    add(configMaps, volume.configMap?.name);
-    add(secrets, volume.secret?.secretName);
+    add(names.configMaps, volume.configMap?.name);
+    add(names.secrets, volume.secret?.secretName);
     for (const source of volume.projected?.sources ?? []) {
-      add(configMaps, source.configMap?.name);
-      add(secrets, source.secret?.name);
+      add(names.configMaps, source.configMap?.name);
+      add(names.secrets, source.secret?.name);
     }
   }
+  return names;
+}
+
+/** Every ConfigMap and Secret that the pod needs or may need before it starts. */
+export function objectReferences(pod: Pod): ObjectReferences {
+  const { configMaps, secrets } = volumeReferences(pod);
   for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) {
     for (const { configMapRef, secretRef } of container.envFrom ?? []) {
       add(configMaps, configMapRef?.name);
@@ -36,4 +43,8 @@ export function objectReferences(pod: Pod): ObjectReferences {
   const pullSecrets = new Set<string>();
   for (const { name } of pod.spec?.imagePullSecrets ?? []) add(pullSecrets, name);
   return { configMaps, secrets, pullSecrets };
+}
+
+function add(names: Set<string>, name: string | undefined): void {
+  if (name) names.add(name);
 }

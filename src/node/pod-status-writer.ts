@@ -3,12 +3,12 @@ import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { isKind, isRetriable, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import { Wakeable } from '../base/wakeable.ts';
 import { PODS } from '../kube/kinds.ts';
 import type { KubeClient } from '../kube/kube-client.ts';
 import type { Pod, PodStatusFields } from '../kube/types.ts';
 import { isDispensable, type StatusLabels, statusLabels } from './pod-status-labels.ts';
 import { ownedStatus, podStatusPatch } from './pod-status-patch.ts';
-import { Wakeable } from './wakeable.ts';
 
 /** Makes a status from the pod as the API server has it at the moment of writing. */
 export type MakeStatus = (pod: Pod) => PodStatusFields;

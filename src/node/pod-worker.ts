@@ -1,4 +1,5 @@
 import type { Logger } from '../base/logger.ts';
+import { Wakeable } from '../base/wakeable.ts';
 import type { WaitingReason } from '../contract/container-status.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
 import type { ResourceList } from '../kube/container-resource.ts';
@@ -15,7 +16,6 @@ import { wasAtSite } from './pod-shown.ts';
 import type { SiteView } from './pod-site-view.ts';
 import { PodStart, type PodStartDeps } from './pod-start.ts';
 import { runLevelLoop } from './run-level-loop.ts';
-import { Wakeable } from './wakeable.ts';
 
 export interface PodWorkerDeps extends Pick<PodRemovalDeps, 'kube' | 'sidecar' | 'clock' | 'logger'> {
   readonly events: Pick<EventRecorder, 'record'>;

@@ -1,7 +1,7 @@
 import { Backoff } from '../base/backoff.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { Wakeable } from './wakeable.ts';
+import type { Wakeable } from '../base/wakeable.ts';
 
 export interface LevelLoopDeps {
   readonly wakeable: Wakeable;

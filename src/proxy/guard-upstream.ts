@@ -51,6 +51,7 @@ export function guardUpstream({ name, where, sidecar }: GuardedUpstream, logger:
     delete: (pod, options) => guard(() => sidecar.delete(pod, options)),
     status: (pods, options) => guard(() => sidecar.status(pods, options)),
     logs: (request, options) => guard(() => sidecar.logs(request, options)),
+    updateVolumes: (update, options) => guard(() => sidecar.updateVolumes(update, options)),
     ping: (options) => guard(() => sidecar.ping(options)),
     async *watch(options) {
       try {

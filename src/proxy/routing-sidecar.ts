@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import { podRefOf } from '../contract/pod-ref.ts';
+import { type PodRef, podRefOf } from '../contract/pod-ref.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
 import type { CallOptions, PingResult, Sidecar } from '../contract/sidecar.ts';
 import type { Pod } from '../kube/types.ts';
@@ -22,6 +22,10 @@ export interface RoutingSidecarDeps {
   readonly routes: RouteStore;
   readonly clock: Clock;
   readonly logger: Logger;
+}
+
+function unknownPod({ namespace, name }: PodRef): InterlinkError {
+  return new InterlinkError('NotFound', `pod ${namespace}/${name} is not known here`, { code: 'proxy.route.none' });
 }
 
 /**
@@ -112,11 +116,15 @@ export function createRoutingSidecar(upstreams: readonly Upstream[], deps: Routi
     async logs(request, options) {
       const { namespace, name, uid } = request;
       const owner = ownerOf({ metadata: { namespace, name, uid } }, uid);
-      if (owner === undefined)
-        throw new InterlinkError('NotFound', `pod ${namespace}/${name} is not known here`, {
-          code: 'proxy.route.none',
-        });
+      if (owner === undefined) throw unknownPod(request);
       return owner.sidecar.logs(request, options);
+    },
+
+    async updateVolumes(update, options) {
+      // Only a sidecar that has taken the pod may see its Secrets.
+      const name = routes.get(update.pod.uid);
+      if (name === undefined) throw unknownPod(update.pod);
+      await upstreamNamed(name).sidecar.updateVolumes(update, options);
     },
 
     async ping(options) {

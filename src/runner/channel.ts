@@ -21,6 +21,8 @@ export interface ChannelDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onStop: (stop: StopRequest) => void;
+  /** The sidecar tells of this revision of `contents.json`; without one, it may have told of some while the channel was away. */
+  readonly onVolumes: (revision?: number) => void;
   /** The answer to a stream request; ends early when the signal aborts. */
   readonly serve: (request: StreamRequest, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
@@ -106,7 +108,7 @@ export class Channel {
 
   /** Uses an open socket until it closes. */
   async #serve(socket: WebSocket, endpoint: string, signal: AbortSignal): Promise<void> {
-    const { records, logger, onStop, clock } = this.#deps;
+    const { records, logger, onStop, onVolumes, clock } = this.#deps;
     const closed = new AbortController();
     const isClosed = new Promise<void>((resolve) =>
       socket.once('close', () => {
@@ -127,8 +129,11 @@ export class Channel {
         );
         this.#isGreeted = true;
         this.#settled.resolve();
+        onVolumes();
       } else if (message?.type === 'stop') {
         onStop(message.stop);
+      } else if (message?.type === 'volumes') {
+        onVolumes(message.revision);
       } else if (message?.type === 'stream') {
         const stream = this.#stream(message.id, message.request, endpoint, signal);
         this.#streams.add(stream);
@@ -203,6 +208,10 @@ function parseMessage(text: string): SidecarMessage | undefined {
   switch (message?.type) {
     case 'hello':
       return typeof message.seq === 'number' ? { type: 'hello', seq: message.seq } : undefined;
+    case 'volumes':
+      return Number.isSafeInteger(message.revision)
+        ? { type: 'volumes', revision: message.revision as number }
+        : undefined;
     case 'stop': {
       const stop = parseStopRequest(message.stop);
       return stop && { type: 'stop', stop };

@@ -63,7 +63,8 @@ function subPathOf(mount: VolumeMount, environment: ReadonlyMap<string, string>)
 }
 
 async function prepareSubPath(volume: PodVolume, subPath: string): Promise<string> {
-  const root = await realpath(volume.path);
+  // Of content that may be replaced a part stays as it is, as with a kubelet.
+  const root = await realpath((await volume.holdContent?.()) ?? volume.path);
   let path = root;
   for (const part of subPath.split('/').filter((name) => name !== '' && name !== '.')) {
     const next = join(path, part);

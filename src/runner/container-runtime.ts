@@ -142,6 +142,8 @@ export interface ContainerRuntime {
    * directory) or `CreateContainerConfigError` (the plan asks for what this runtime cannot give: the message says what).
    */
   start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer>;
+  /** Gives files of the worker to a group of the pod; does nothing where the pod has no such group or the caller can do it itself. */
+  giveToGroup?(paths: readonly string[], gid: number): Promise<void>;
   /** Removes directories with all that the pod has put there, also what belongs to its other users. Before {@link close}. */
   removeTrees?(paths: readonly string[]): Promise<void>;
   /** Ends what the runtime holds for the pod as a whole, with every process in it. Without this call it ends with the runner's process. */

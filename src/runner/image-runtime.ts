@@ -184,6 +184,10 @@ class ImageRuntime implements ContainerRuntime {
     }
   }
 
+  async giveToGroup(paths: readonly string[], gid: number): Promise<void> {
+    await this.#pod.giveToGroup(paths, gid);
+  }
+
   async removeTrees(paths: readonly string[]): Promise<void> {
     await this.#pod.removeTrees(paths);
   }

@@ -80,6 +80,12 @@ export class PodNamespaces {
     }
   }
 
+  /** As {@link prepareVolumes} does with volumes, for new content of them. */
+  async giveToGroup(paths: readonly string[], gid: number): Promise<void> {
+    const sandbox = await this.sandbox();
+    if (sandbox.ids && hasId(sandbox.ids.gids, gid)) await sandbox.run(paths.map((path) => chownCall(path, gid)));
+  }
+
   async start(setup: ContainerSetup, output: ContainerOutput, sandbox: Sandbox): Promise<RunningContainer> {
     const { clock, logger } = this.#deps;
     return startContainer(setup, output, { sandbox, clock, logger });

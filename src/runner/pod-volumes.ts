@@ -7,10 +7,12 @@ import { podRefOf } from '../contract/pod-ref.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Pod, Volume } from '../kube/types.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
+import { ContentVolumes } from './content-volumes.ts';
+import type { JobContents } from './job-contents.ts';
 import { makeMemoryDirectory } from './memory-directory.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
-import { type VolumeFile, volumeFiles } from './volume-files.ts';
-import { type VolumeOwnership, writeVolume } from './write-volume.ts';
+import type { VolumeFile } from './volume-files.ts';
+import type { VolumeOwnership } from './write-volume.ts';
 
 /** One volume of the pod on this worker. */
 export interface PodVolume {
@@ -25,13 +27,17 @@ export interface PodVolume {
   readonly onDemand?: boolean;
   /** A tmpfs of the runtime shall take the directory's place. */
   readonly tmpfs?: { readonly sizeBytes?: number };
+  /** For volumes whose content may be replaced: the directory of the present one, which is kept from then on, for mounts of a part of it. */
+  readonly holdContent?: () => Promise<string>;
 }
 
 /** The volumes of one pod. */
 export interface PodVolumes {
   readonly byName: ReadonlyMap<string, PodVolume>;
+  /** Begins to give the volumes the new contents that arrive in the job directory; the runtime helps where files belong to the pod's group. */
+  follow(runtime: Pick<ContainerRuntime, 'giveToGroup'>): void;
   /**
-   * Removes everything, with the runtime's help where containers had other users; what is left even so is logged, and removed with the job directory.
+   * Ends that and removes everything, with the runtime's help where containers had other users; what is left even so is logged, and removed with the job directory.
    */
   remove(runtime?: Pick<ContainerRuntime, 'removeTrees'>): Promise<void>;
 }
@@ -41,6 +47,8 @@ export interface PodVolumesDeps {
   readonly nowMs: () => number;
   /** Volumes that are there already. */
   readonly siteVolumes?: ReadonlyMap<string, PodVolume>;
+  /** What volumes show instead of what the bundle has. */
+  readonly contents: JobContents;
   /** Where tests look for a tmpfs. */
   readonly memoryParent?: string;
 }
@@ -54,7 +62,7 @@ export interface PodVolumesDeps {
 export async function makePodVolumes(
   directory: JobDirectory,
   spec: JobSpec,
-  { logger, nowMs, siteVolumes, memoryParent }: PodVolumesDeps,
+  { logger, nowMs, siteVolumes, contents, memoryParent }: PodVolumesDeps,
 ): Promise<PodVolumes> {
   const { pod } = spec.bundle;
   const { uid } = podRefOf(pod);
@@ -65,13 +73,15 @@ export async function makePodVolumes(
     ...(fsGroup === undefined ? {} : { fsGroup }),
   };
   const privateTokens = fsGroup !== undefined || hasOneUser(pod);
-  const contents = new Map<Volume, readonly VolumeFile[] | undefined>(
-    (pod.spec?.volumes ?? []).map((volume) => [volume, volumeFiles(volume, spec.bundle, { privateTokens })]),
+  const content = new ContentVolumes({ bundle: spec.bundle, privateTokens, ownership, nowMs, logger });
+  const present = await contents.read();
+  const filesByVolume = new Map<Volume, readonly VolumeFile[] | undefined>(
+    (pod.spec?.volumes ?? []).map((volume) => [volume, content.filesOf(volume, present)]),
   );
-  const needBytes = [...contents.values()]
+  const needBytes = [...filesByVolume.values()]
     .flatMap((files) => files ?? [])
     .reduce((sum, f) => sum + f.content.length, 0);
-  const inMemory = [...contents.keys()].some((volume) => belongsInMemory(volume));
+  const inMemory = [...filesByVolume.keys()].some((volume) => belongsInMemory(volume));
   const memory = inMemory
     ? await makeMemoryDirectory({ podUid: uid, needBytes, logger, ...(memoryParent && { parent: memoryParent }) })
     : undefined;
@@ -79,7 +89,16 @@ export async function makePodVolumes(
   const roots = [memory, scratch, directory.volumes].filter((path) => path !== undefined);
 
   const byName = new Map<string, PodVolume>(siteVolumes);
+  const stopped = new AbortController();
+  let following: Promise<void> | undefined;
+  const follow = (runtime: Pick<ContainerRuntime, 'giveToGroup'>): void => {
+    if (content.isEmpty) return;
+    content.giveGroupBy(runtime.giveToGroup?.bind(runtime));
+    following ??= contents.follow(present.revision, (next) => content.update(next), stopped.signal);
+  };
   const remove = async (runtime?: Pick<ContainerRuntime, 'removeTrees'>): Promise<void> => {
+    stopped.abort();
+    await following;
     for (const path of roots) {
       try {
         await rm(path, { recursive: true, force: true });
@@ -91,13 +110,14 @@ export async function makePodVolumes(
   };
   try {
     for (const path of roots) await mkdir(path, { recursive: true, mode: 0o700 });
-    for (const [volume, files] of contents) {
+    for (const [volume, files] of filesByVolume) {
       safeRelativePath(volume.name, 'volume');
       const base = belongsInMemory(volume) ? (memory ?? directory.volumes) : directory.volumes;
       if (files !== undefined) {
         const path = join(base, volume.name);
-        await writeVolume(path, files, ownership, nowMs());
-        byName.set(volume.name, { name: volume.name, path, alwaysReadOnly: true });
+        await content.make(volume, path, files);
+        const holdContent = (): Promise<string> => content.hold(volume.name);
+        byName.set(volume.name, { name: volume.name, path, alwaysReadOnly: true, holdContent });
       } else if (volume.emptyDir !== undefined) {
         byName.set(
           volume.name,
@@ -112,7 +132,7 @@ export async function makePodVolumes(
     await remove();
     throw error;
   }
-  return { byName, remove };
+  return { byName, follow, remove };
 }
 
 async function removeWithRuntime(

@@ -6,6 +6,7 @@ import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
 import { createFileLogger } from './file-logger.ts';
+import { JobContents } from './job-contents.ts';
 import { type PodFields, PodRecorder } from './pod-recorder.ts';
 import { PullSecrets } from './pull-secrets.ts';
 import { readJobSpec } from './read-job-spec.ts';
@@ -77,6 +78,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
   cleanup.defer(deps.onTerminate(() => void onTerminate()));
 
   const recorder = new PodRecorder(pod, { clock, nodeName: hostname(), append: (record) => records.append(record) });
+  const contents = new JobContents({ directory, clock, logger });
   const channel =
     spec.channel &&
     new Channel({
@@ -86,6 +88,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
       clock,
       logger,
       onStop,
+      onVolumes: (revision) => contents.announce(revision),
       serve: (request, signal) =>
         serveLogs(request, signal, { directory, clock, statusOf: (name) => recorder.find(name) }),
     });
@@ -94,6 +97,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     spec,
     directory,
     pullSecrets,
+    contents,
     recorder,
     stop,
     graceSeconds,

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 import type { RuntimeContext } from './create-runtime.ts';
+import type { JobContents } from './job-contents.ts';
 import { openSiteVolumes } from './open-site-volumes.ts';
 import { makePodNetwork } from './pod-network.ts';
 import type { PodFields, PodRecorder } from './pod-recorder.ts';
@@ -16,6 +17,7 @@ export interface RunPodDeps {
   readonly spec: JobSpec;
   readonly directory: JobDirectory;
   readonly pullSecrets: PullSecrets;
+  readonly contents: JobContents;
   readonly recorder: PodRecorder;
   readonly stop: StopControl;
   readonly graceSeconds: number;
@@ -38,7 +40,7 @@ export interface EndedPod extends SupervisedPod {
  * (a volume that did not come with the pod, no runtime) ends the pod with an event that says why. Never rejects.
  */
 export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
-  const { spec, directory, recorder, stop, clock, logger, createRuntime, environment } = deps;
+  const { spec, directory, contents, recorder, stop, clock, logger, createRuntime, environment } = deps;
   const { pod } = spec.bundle;
   const fail = (reason: string, error: unknown): EndedPod => {
     const message = messageOf(error);
@@ -53,7 +55,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     return fail('FailedMount', error);
   }
   const [volumes, sandbox] = await Promise.allSettled([
-    makePodVolumes(directory, spec, { logger, nowMs: () => clock.nowMs(), siteVolumes }),
+    makePodVolumes(directory, spec, { logger, contents, nowMs: () => clock.nowMs(), siteVolumes }),
     (async () => {
       const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
       await runtime.probe(stop.signal);
@@ -64,6 +66,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     if (volumes.status === 'rejected') return fail('FailedMount', volumes.reason);
     if (sandbox.status === 'rejected')
       return stop.signal.aborted ? { exitCode: 0, isOverdue: false } : fail('FailedCreatePodSandBox', sandbox.reason);
+    volumes.value.follow(sandbox.value.runtime);
     recorder.change({ sandbox: 'Ready' }, {}, []);
     return await supervisePod({ ...deps, ...sandbox.value, pod, volumes: volumes.value.byName });
   } catch (error) {

@@ -50,6 +50,7 @@ export async function createLocalSidecar(options: LocalSidecarOptions): Promise<
       delete: (pod, call) => engine.delete(pod, call),
       status: (pods) => engine.status(pods),
       logs: (request, call) => engine.logs(request, call),
+      updateVolumes: (update, call) => engine.updateVolumes(update, call),
       ping: (call) => engine.ping(call),
       watch: (call) => engine.watch(call),
       async [Symbol.asyncDispose]() {

@@ -13,6 +13,7 @@ import { createProxyService } from '../../src/proxy/proxy-service.ts';
 import { MemorySidecar } from '../fakes/memory-sidecar.ts';
 import { running, temporaryDirectory } from '../fakes/running.ts';
 import { contractCases } from './contract-cases.ts';
+import { volumeCases } from './volume-cases.ts';
 
 const deps = { logger: silentLogger, clock: systemClock };
 
@@ -80,7 +81,7 @@ const targets: Readonly<Record<string, Reach>> = {
 };
 
 describe.each(Object.entries(targets))('the contract %s', (_name, reach) => {
-  it.each(contractCases)('$id $title', async ({ run }) => {
+  it.each([...contractCases, ...volumeCases])('$id $title', async ({ run }) => {
     await using resources = new AsyncDisposableStack();
     const memory = new MemorySidecar();
     const sidecar = await reach(memory, resources);

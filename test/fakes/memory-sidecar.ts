@@ -13,6 +13,8 @@ import type {
   Sidecar,
   WatchEvent,
 } from '../../src/contract/sidecar.ts';
+import { isLiveVolume, volumeObjects } from '../../src/contract/volume-objects.ts';
+import type { VolumeUpdate } from '../../src/contract/volume-update.ts';
 import type { Container, ContainerState, ContainerStatus, Pod } from '../../src/kube/types.ts';
 
 export interface MemorySidecarOptions {
@@ -28,7 +30,7 @@ interface LogLine {
 }
 
 interface Job {
-  readonly bundle: PodBundle;
+  bundle: PodBundle;
   readonly ref: PodRef;
   readonly jobId: string;
   readonly states: Map<string, ContainerState>;
@@ -38,12 +40,14 @@ interface Job {
   reason?: string;
 }
 
-export type CallName = 'capabilities' | 'create' | 'delete' | 'status' | 'logs' | 'ping' | 'watch';
+export type CallName = 'capabilities' | 'create' | 'delete' | 'status' | 'logs' | 'updateVolumes' | 'ping' | 'watch';
 
 /** A sidecar that keeps pods in memory and runs nothing: the test says what happens to them. It obeys every rule of the contract. */
 export class MemorySidecar implements Sidecar {
   /** Every call that was made, in order, with the UIDs that it was about. */
   readonly calls: { readonly name: CallName; readonly uids: readonly string[]; readonly session?: string }[] = [];
+  /** Every update of volumes that arrived, in order. */
+  readonly updates: VolumeUpdate[] = [];
   /** What `ping` answers. */
   pingResult: PingResult = { status: 'ok', resources: { cpu: '4', memory: '8Gi', pods: '10' } };
   readonly #options: MemorySidecarOptions;
@@ -128,7 +132,7 @@ export class MemorySidecar implements Sidecar {
       name: this.#options.name ?? 'memory',
       version: '0.0.0',
       capabilities:
-        this.#options.capabilities ?? CAPABILITIES.filter((name) => ['watch', 'logs.follow'].includes(name)),
+        this.#options.capabilities ?? CAPABILITIES.filter((name) => ['watch', 'logs.follow', 'volumes'].includes(name)),
     };
   }
 
@@ -138,12 +142,15 @@ export class MemorySidecar implements Sidecar {
     if (this.#deleted.has(ref.uid))
       throw new InterlinkError('Conflict', `pod ${ref.namespace}/${ref.name} (${ref.uid}) was deleted`);
     const known = this.#jobs.get(ref.uid);
-    if (known && !isDeepStrictEqual(known.bundle, bundle))
+    if (known && !isDeepStrictEqual(known.bundle.pod, bundle.pod))
       throw new InterlinkError(
         'Conflict',
         `pod ${ref.namespace}/${ref.name} (${ref.uid}) is known with another content`,
       );
-    if (known) return { uid: ref.uid, jobId: known.jobId };
+    if (known) {
+      known.bundle = structuredClone(bundle);
+      return { uid: ref.uid, jobId: known.jobId };
+    }
     const waiting: ContainerState = { waiting: { reason: 'ContainerCreating' } };
     const job: Job = {
       bundle: structuredClone(bundle),
@@ -195,6 +202,28 @@ export class MemorySidecar implements Sidecar {
         `container "${container}" in pod "${name}" is waiting to start: ${state.waiting.reason}`,
       );
     return this.#read(job, request, options.signal);
+  }
+
+  async updateVolumes(update: VolumeUpdate, options: CallOptions): Promise<void> {
+    const { uid, name, namespace } = update.pod;
+    this.#begin('updateVolumes', [uid], options);
+    this.updates.push(structuredClone(update));
+    const job = this.#jobs.get(uid);
+    if (!job) throw new InterlinkError('NotFound', `pod ${namespace}/${name} not found`);
+    if (job.sandbox === 'Gone') return;
+    const spec = job.bundle.pod.spec?.volumes ?? [];
+    const unknown = update.volumes.find((volume) => !spec.some((one) => one.name === volume && isLiveVolume(one)));
+    if (unknown !== undefined) throw new InterlinkError('Invalid', `pod ${namespace}/${name} has no volume ${unknown}`);
+    // What volumes show that are not part of the update, then what they show now.
+    const contents = spec.map((volume) =>
+      volumeObjects(volume, update.volumes.includes(volume.name) ? update : job.bundle),
+    );
+    job.bundle = {
+      pod: job.bundle.pod,
+      configMaps: distinct(contents.flatMap(({ configMaps }) => configMaps)),
+      secrets: distinct(contents.flatMap(({ secrets }) => secrets)),
+      projectedVolumes: distinct(contents.flatMap(({ projectedVolumes }) => projectedVolumes)),
+    };
   }
 
   async ping(options: CallOptions): Promise<PingResult> {
@@ -337,6 +366,10 @@ export class MemorySidecar implements Sidecar {
   #now(): string {
     return rfc3339(this.#clock.nowMs());
   }
+}
+
+function distinct<T extends { readonly metadata?: { readonly name?: string } }>(list: readonly T[]): readonly T[] {
+  return [...new Map(list.map((item) => [item.metadata?.name, item])).values()];
 }
 
 function containersOf({ bundle }: { readonly bundle: PodBundle }): readonly Container[] {

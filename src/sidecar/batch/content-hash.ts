@@ -5,21 +5,17 @@ import type { PodBundle } from '../../contract/pod-bundle.ts';
 const JOB_ANNOTATION = /^[a-z]+-job\.(vk|knoc)\.io\//;
 
 /**
- * SHA-256 of what makes two creates of one UID the same: the pod's name and spec, its annotations for the batch system, and the contents of its ConfigMaps and
- * Secrets. What a node renders anew for each call (tokens, downward API) and what Kubernetes changes by itself (status, versions, other metadata) is left out.
+ * SHA-256 of what makes two creates of one UID the same: the pod's name and spec, and its annotations for the batch system. What volumes show is left out, as it
+ * changes while the pod lives, and so is what Kubernetes changes by itself (status, versions, other metadata).
  */
 export function contentHash(bundle: PodBundle): string {
-  const { pod, configMaps, secrets } = bundle;
+  const { pod } = bundle;
   const annotations = Object.entries(pod.metadata?.annotations ?? {}).filter(([name]) => JOB_ANNOTATION.test(name));
   const content = {
     namespace: pod.metadata?.namespace,
     name: pod.metadata?.name,
     annotations: Object.fromEntries(annotations),
     spec: pod.spec,
-    configMaps: Object.fromEntries(
-      configMaps.map(({ metadata, data, binaryData }) => [metadata?.name, { data, binaryData }]),
-    ),
-    secrets: Object.fromEntries(secrets.map(({ metadata, data }) => [metadata?.name, data])),
   };
   return createHash('sha256').update(canonical(content)).digest('hex');
 }

@@ -7,6 +7,7 @@ import type { PodBundle } from '../../contract/pod-bundle.ts';
 import { podRefOf } from '../../contract/pod-ref.ts';
 import type { PodStatus } from '../../contract/pod-status.ts';
 import type { CallOptions, CreateResult, LogRequest, PingResult, Sidecar, WatchEvent } from '../../contract/sidecar.ts';
+import type { VolumeUpdate } from '../../contract/volume-update.ts';
 import type { Pod } from '../../kube/types.ts';
 import type { ChannelHost } from '../channel-server.ts';
 import { awaitJobId } from './await-job-id.ts';
@@ -26,6 +27,7 @@ import { runRecordSweep } from './record-sweep.ts';
 import { Retention } from './retention.ts';
 import { Stopper, stopRequest } from './stopper.ts';
 import { Submitter } from './submitter.ts';
+import { VolumeIntake } from './volume-intake.ts';
 import { WatchHub } from './watch-hub.ts';
 
 /** The live channel as the engine uses it. */
@@ -62,6 +64,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
   readonly #hub: WatchHub;
   readonly #table: JobTable;
   readonly #intake: Intake;
+  readonly #volumes: VolumeIntake;
   readonly #capacity: CapacityCache;
   readonly #submitter: Submitter;
   readonly #poller: Poller;
@@ -99,6 +102,7 @@ export class BatchEngine implements Sidecar, ChannelHost {
       },
       options,
     );
+    this.#volumes = new VolumeIntake({ files, send: (uid, message) => channel?.send(uid, message) ?? false });
     this.#capacity = new CapacityCache(() => system.capacity(signal), clock);
     const find = (uid: string): PodJob | undefined => this.#table.find(uid);
     const isTombstone = (uid: string): boolean => this.#table.isTombstone(uid);
@@ -166,13 +170,15 @@ export class BatchEngine implements Sidecar, ChannelHost {
 
   async capabilities(): Promise<CapabilityDocument> {
     const { name, version } = this.#options;
-    return { apiVersion: 'interlink/v1', name, version, capabilities: ['watch', 'logs.follow'] };
+    return { apiVersion: 'interlink/v1', name, version, capabilities: ['watch', 'logs.follow', 'volumes'] };
   }
 
   async create(bundle: PodBundle, { signal }: CallOptions): Promise<CreateResult> {
     signal.throwIfAborted();
     const ref = podRefOf(bundle.pod);
+    const isKnown = this.#table.find(ref.uid) !== undefined;
     const job = await this.#intake.accept(ref, bundle);
+    if (isKnown) await this.#volumes.repeat(job, bundle);
     const jobId = await awaitJobId(
       job,
       this.#options.createWaitMs,
@@ -228,6 +234,18 @@ export class BatchEngine implements Sidecar, ChannelHost {
       resources: { ...resources, ...(pods === undefined ? {} : { pods: String(pods) }) },
       ...(taints ? { taints } : {}),
     };
+  }
+
+  async updateVolumes(update: VolumeUpdate, { signal }: CallOptions): Promise<void> {
+    signal.throwIfAborted();
+    const { namespace, name, uid } = update.pod;
+    await this.#intake.settled(uid);
+    const job = this.#table.find(uid);
+    if (!job)
+      throw new InterlinkError('NotFound', `pod "${name}" not found in namespace "${namespace}" at the site`, {
+        code: 'sidecar.unknown',
+      });
+    await this.#volumes.update(job, update);
   }
 
   watch({ signal }: CallOptions): AsyncIterable<WatchEvent> {

@@ -1,8 +1,20 @@
 import { lstat, mkdir, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { InterlinkError, systemCodeOf } from '../../base/errors.ts';
-import { makePrivateDirectory, PRIVATE_DIRECTORY, PRIVATE_FILE, writeFileAtomic } from '../../base/files.ts';
-import { type JobDirectory, jobDirectory, type StopRequest } from '../../contract/job-directory.ts';
+import {
+  makePrivateDirectory,
+  PRIVATE_DIRECTORY,
+  PRIVATE_FILE,
+  syncDirectory,
+  writeFileAtomic,
+} from '../../base/files.ts';
+import {
+  type JobDirectory,
+  type JobSpec,
+  jobDirectory,
+  type StopRequest,
+  type VolumeContents,
+} from '../../contract/job-directory.ts';
 
 /**
  * The batch script of every job: a constant, so that no value of a user is ever read by a shell. The working directory is the job directory.
@@ -67,23 +79,42 @@ export class JobFiles {
     await symlink(this.#launcher, join(directory.root, 'interlink'));
     if (preExec !== undefined)
       await writeFile(join(directory.root, 'pre-exec.sh'), `${preExec}\n`, { mode: PRIVATE_FILE });
+    await writeFile(directory.contents, JSON.stringify(NO_CONTENTS), { mode: PRIVATE_FILE });
     await writeFile(directory.spec, spec, { mode: PRIVATE_FILE });
   }
 
   /** Prepares a directory again whose specification is not whole, unless a runner has begun in it. */
   async repair(uid: string, spec: string, preExec: string | undefined): Promise<void> {
     if (await this.isClaimed(uid)) return;
-    const found = await readFile(this.directory(uid).spec, 'utf8').catch((error: unknown) => {
-      if (systemCodeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    });
-    if (found !== spec) await this.prepare(uid, spec, preExec);
+    if ((await readIfThere(this.directory(uid).spec)) !== spec) await this.prepare(uid, spec, preExec);
   }
 
   /** Tells the runner to end; durable on return. A directory that is gone needs none. */
   async writeStop(uid: string, stop: StopRequest): Promise<void> {
     try {
       await writeFileAtomic(this.directory(uid).stop, JSON.stringify(stop));
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  /** The specification of a job and the contents that have changed since; undefined when its directory is gone or has been cleaned. */
+  async readJob(uid: string): Promise<{ readonly spec: JobSpec; readonly contents: VolumeContents } | undefined> {
+    const directory = this.directory(uid);
+    const [spec, contents] = await Promise.all([directory.spec, directory.contents].map(readIfThere));
+    if (spec === undefined) return undefined;
+    // Directories of before 2026-11-29 have no contents.
+    return { spec: JSON.parse(spec), contents: contents === undefined ? NO_CONTENTS : JSON.parse(contents) };
+  }
+
+  /** Gives a job new contents in one step; durable on return, together with everything else in the directory. A directory that is gone needs none. */
+  async writeContents(uid: string, contents: VolumeContents): Promise<void> {
+    const directory = this.directory(uid);
+    try {
+      // A directory whose specification a loss of power took would be made anew, without the contents.
+      await syncFile(directory.spec);
+      await writeFileAtomic(directory.contents, JSON.stringify(contents));
+      await syncDirectory(this.#root);
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw error;
     }
@@ -109,8 +140,11 @@ export class JobFiles {
 
   /** Removes the pod's secrets and scratch data, keeps its logs and records. */
   async removeSecrets(uid: string): Promise<void> {
-    const { root, spec, volumes } = this.directory(uid);
+    const { root, spec, contents, volumes } = this.directory(uid);
     for (const path of [spec, volumes, join(root, 'pre-exec.sh')]) await rm(path, { recursive: true, force: true });
+    // Beside it may lie what a killed sidecar was just writing.
+    for (const name of await listIfThere(root))
+      if (name.startsWith(basename(contents))) await rm(join(root, name), { force: true });
   }
 
   async remove(uid: string): Promise<void> {
@@ -121,6 +155,31 @@ export class JobFiles {
   async list(): Promise<readonly string[]> {
     return await readdir(this.#root);
   }
+}
+
+const NO_CONTENTS: VolumeContents = { version: 1, revision: 0, volumes: {} };
+
+async function listIfThere(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function syncFile(path: string): Promise<void> {
+  await using handle = await open(path, 'r');
+  await handle.sync();
 }
 
 const COMPLAINT_BYTES = 400;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { InterlinkError } from '../../../src/base/errors.ts';
 import { bundleFaultsOf } from '../../../src/contract/bundle-fault.ts';
 import { collectBundle } from '../../../src/contract/collect-bundle.ts';
+import { collectVolumes } from '../../../src/contract/collect-volumes.ts';
 import type { ObjectSource, TokenAsk } from '../../../src/contract/object-source.ts';
 import { missingPullSecrets } from '../../../src/contract/pull-secrets.ts';
 import type { ConfigMap, Pod, Secret, Volume } from '../../../src/kube/types.ts';
@@ -231,5 +232,45 @@ describe('collectBundle', () => {
     const reason = new Error('stop');
     controller.abort(reason);
     await expect(collectBundle(podWith([]), new Source(), facts, { signal: controller.signal })).rejects.toBe(reason);
+  });
+});
+
+describe('collectVolumes', () => {
+  it('gathers live volumes alone; a fault of one holds up no other', async () => {
+    const source = new Source();
+    source.configMaps.set('m', { metadata: { name: 'm' }, data: { a: 'alpha' } });
+    source.secrets.set('away', new InterlinkError('Unavailable', 'the API server is away'));
+    const pod = podWith(
+      [
+        { name: 'vm', configMap: { name: 'm' } },
+        { name: 'none', configMap: { name: 'none', optional: true } },
+        { name: 'missing', secret: { secretName: 'missing' } },
+        { name: 'away', secret: { secretName: 'away' } },
+        { name: 'key', configMap: { name: 'm', items: [{ key: 'nope', path: 'x' }] } },
+        { name: 'd', downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+        { name: 't', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } },
+        { name: 'e', emptyDir: {} },
+      ],
+      { containers: [{ name: 'c', image: 'i', envFrom: [{ configMapRef: { name: 'env' } }] }] },
+    );
+    const { volumes, faults } = await collectVolumes(pod, source, facts, { signal });
+    expect(volumes.map(({ volume, objects }) => [volume.name, objects])).toEqual([
+      ['vm', { configMaps: [source.configMaps.get('m')], secrets: [], projectedVolumes: [] }],
+      ['none', { configMaps: [], secrets: [], projectedVolumes: [] }],
+      [
+        'd',
+        { configMaps: [], secrets: [], projectedVolumes: [{ metadata: { name: 'd' }, data: { labels: 'a="b"' } }] },
+      ],
+      [
+        't',
+        { configMaps: [], secrets: [], projectedVolumes: [{ metadata: { name: 't' }, data: { token: 'token-1' } }] },
+      ],
+    ]);
+    expect(faults).toEqual([
+      { part: 'volume', name: 'missing', message: 'secret "missing" not found' },
+      { part: 'volume', name: 'away', message: 'the API server is away' },
+      { part: 'volume', name: 'key', message: 'configmap references non-existent config key: nope' },
+    ]);
+    expect(source.asked).not.toContain('configmap ns/env');
   });
 });

@@ -290,6 +290,15 @@ describe('a remote sidecar', () => {
     const sidecar = await peer(reply(404));
     await expect(sidecar.watch(call)[Symbol.asyncIterator]().next()).rejects.toMatchObject({ kind: 'Unsupported' });
   });
+
+  it('sends no contents of volumes to a peer that has not declared that it takes them', async () => {
+    const sidecar = await peer(reply(200));
+    const secrets = [{ metadata: { name: 's' }, data: { k: 'c2VjcmV0' } }];
+    const pod = { namespace: 'default', name: 'p', uid };
+    const update = { pod, volumes: ['v'], configMaps: [], secrets, projectedVolumes: [] };
+    await expect(sidecar.updateVolumes(update, call)).rejects.toMatchObject({ kind: 'Unsupported' });
+    expect(asked).toEqual([]);
+  });
 });
 
 describe('a remote sidecar of ours', () => {

@@ -108,6 +108,8 @@ describe('a served sidecar', () => {
   it.each(['/exec', '/attach', '/portForward', '/volumes', '/stats'])(
     'answers %s with 501 and a sentence',
     async (path) => {
+      memory = new MemorySidecar({ capabilities: [] });
+      await start();
       const answer = await ask('POST', path);
       expect(answer.status).toBe(501);
       expect(answer.text).toBe(`memory does not offer ${path.slice(1)}; see GET /capabilities`);

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttp, type Server } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -190,6 +190,58 @@ describe('the live channel', () => {
     end();
     await done;
     expect(sidecar.records.map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('brings word of new contents at once, and finds what was told while it was away', async () => {
+    const { sidecar, endpoint } = await unixSidecar();
+    let end = (): void => {};
+    const objects = (k: string) => ({
+      configMaps: [{ metadata: { name: 'm' }, data: { k } }],
+      secrets: [],
+      projectedVolumes: [],
+    });
+    await using bench = await JobBench.create({
+      spec: {
+        containers: [{ name: 'c', volumeMounts: [{ name: 'v', mountPath: '/v' }] }],
+        volumes: [{ name: 'v', configMap: { name: 'm' } }],
+      },
+      bundle: objects('old'),
+      job: { channel: { token: 'job-token', endpoints: [endpoint] } },
+      scripts: {
+        c: ({ exit }) => {
+          end = () => exit(0);
+        },
+      },
+    });
+    const put = (revision: number): Promise<void> =>
+      writeFile(
+        bench.directory.contents,
+        JSON.stringify({ version: 1, revision, volumes: { v: objects(`new ${revision}`) } }),
+      );
+    const done = bench.run();
+    await until(() => sidecar.records.length === 2);
+    const file = join(bench.runtime.started[0]?.mounts.find(({ target }) => target === '/v')?.source ?? '', 'k');
+    await put(1);
+    sidecar.send({ type: 'volumes', revision: 1 });
+    // Without a tick of the clock.
+    await until(async () => (await readFile(file, 'utf8')) === 'new 1');
+    // A network file system that shows the file late: word comes first.
+    sidecar.send({ type: 'volumes', revision: 2 });
+    await bench.settle();
+    await put(2);
+    await until(async () => {
+      await bench.clock.advance(500);
+      return (await readFile(file, 'utf8')) === 'new 2';
+    });
+    expect(bench.clock.monotonicMs()).toBeLessThan(5_000);
+    sidecar.dropAll();
+    await put(3);
+    await until(async () => {
+      await bench.clock.advance(100);
+      return (await readFile(file, 'utf8')) === 'new 3';
+    });
+    end();
+    await done;
   });
 
   it.each<[string, () => Promise<string>]>([

@@ -9,6 +9,7 @@ import { type JobSpec, jobDirectory } from '../../../src/contract/job-directory.
 import type { PodBundle } from '../../../src/contract/pod-bundle.ts';
 import type { Container, PodSpec, Volume } from '../../../src/kube/types.ts';
 import { containerMounts } from '../../../src/runner/container-mounts.ts';
+import { JobContents } from '../../../src/runner/job-contents.ts';
 import { makeMemoryDirectory } from '../../../src/runner/memory-directory.ts';
 import { makePodVolumes, type PodVolume, type PodVolumes } from '../../../src/runner/pod-volumes.ts';
 import { writeVolume } from '../../../src/runner/write-volume.ts';
@@ -40,7 +41,9 @@ async function make(
     ...job,
   };
   try {
-    const made = await makePodVolumes(jobDirectory(root), whole, { logger: silentLogger, nowMs: systemClock.nowMs });
+    const directory = jobDirectory(root);
+    const contents = new JobContents({ directory, clock: systemClock, logger: silentLogger });
+    const made = await makePodVolumes(directory, whole, { logger: silentLogger, nowMs: systemClock.nowMs, contents });
     return {
       root,
       volumes: made,

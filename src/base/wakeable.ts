@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** A sleep that others can end. A wake-up that comes while nobody sleeps ends the next sleep at once. */
 export class Wakeable {
