@@ -1,4 +1,4 @@
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { RuntimeName } from '../contract/job-directory.ts';
 import type { RegistryKeyring } from './registry-keyring.ts';
 
@@ -112,6 +112,36 @@ export interface RunningContainer {
   /** Settles after both output streams have been written to the end. Never rejects. */
   readonly exited: Promise<ContainerExit>;
   /** Sends the signal to the container's first process; SIGKILL ends everything in it. Does nothing once it has ended. */
+  kill(signal: NodeJS.Signals): void;
+  /**
+   * Starts another program in the container: its namespaces, root, environment, working directory, user and restrictions are those of the container's own. It ends
+   * with the container at the latest. Resolves once it has been executed.
+   *
+   * @throws NotFound with code `ContainerNotRunning` when the container has ended; Invalid with code `ExecError` when the program is missing, may not be
+   * executed, or a step before it fails: the message is what a kubelet says. The reason of `request.signal` when that is aborted already.
+   */
+  exec(request: ExecRequest): Promise<RunningExec>;
+}
+
+/** A program to be run in a container beside its own. */
+export interface ExecRequest {
+  /** The program, looked up in the container's PATH unless it has a slash, and its arguments. */
+  readonly argv: readonly string[];
+  /** Only programs without a terminal can be run so far. */
+  readonly tty?: false;
+  /** What the program reads; absent: nothing. Goes on being read when the program does not want it, so that its sender does not get stuck. */
+  readonly stdin?: Readable;
+  /** Ended when the program, and all that it has left behind, have closed their output. */
+  readonly output: ContainerOutput;
+  /** Kills the program and everything it has started, as `kill('SIGKILL')`. */
+  readonly signal: AbortSignal;
+}
+
+/** A program that runs in a container beside its own. */
+export interface RunningExec {
+  /** Settles after both output streams have been written to the end; 128+n after signal n. Never rejects. */
+  readonly exited: Promise<{ readonly exitCode: number }>;
+  /** Sends the signal to the program; SIGKILL also ends everything that it has started. Does nothing once it has ended. */
   kill(signal: NodeJS.Signals): void;
 }
 

@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, readFileSync } from 'node:fs';
-import type { Duplex, Readable, Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { type Clock, rfc3339 } from '../base/clock.ts';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
@@ -9,13 +8,17 @@ import type { ContainerExit, ContainerOutput, RunningContainer } from './contain
 import { ChannelReader } from './namespace-channel.ts';
 import { type Command, commandCalls, describeFailure } from './namespace-command.ts';
 import { type Identity, identityCalls } from './namespace-identity.ts';
+import { execInContainer } from './namespace-join.ts';
 import { LINUX } from './namespace-linux.ts';
-import { closeWriters, makePipes } from './namespace-pipes.ts';
+import { closeCalls, VICTIM } from './namespace-process.ts';
 import type { Program, SystemCall } from './namespace-program.ts';
 import { DIE_WITH_PARENT, type Sandbox } from './namespace-sandbox.ts';
 import { type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
+import { waitStatus } from './namespace-status.ts';
+import { drainStreams, pipeStreams, terminalStreams } from './namespace-streams.ts';
 import { containerProcesses } from './namespace-sweep.ts';
-import { openTerminal } from './namespace-terminal.ts';
+import { sendSignal } from './process-tree.ts';
+import { containerNotRunning } from './running-exec.ts';
 
 /** A container as system calls. */
 export interface ContainerSetup {
@@ -84,7 +87,7 @@ export async function startContainer(
   const startedAt = rfc3339(clock.nowMs());
   // Elsewhere the kernel ends everything with the first process.
   const others = setup.sharedProcesses ? containerProcesses(keeper, sandbox.pid) : undefined;
-  const written = Promise.all([drain(streams.stdout, output.stdout), drain(streams.stderr, output.stderr)]);
+  const written = drainStreams(streams, output);
   let ended = false;
   const exited = (async (): Promise<ContainerExit> => {
     const status = await reader.read(4);
@@ -93,7 +96,7 @@ export async function startContainer(
     acknowledge(run.channel);
     const finishedAt = rfc3339(clock.nowMs());
     await Promise.all([written, run.ended]);
-    return { ...decodeStatus(status), oomKilled: false, finishedAt };
+    return { ...waitStatus(status), oomKilled: false, finishedAt };
   })();
   return {
     id: randomBytes(32).toString('hex'),
@@ -107,6 +110,11 @@ export async function startContainer(
       // The container dies with its keeper.
       else if (signal === 'SIGKILL') sendSignal(keeper, signal);
       else logger.warn('the first process of a container cannot be found; the signal is lost', { signal, keeper });
+    },
+    async exec(request) {
+      if (ended) throw containerNotRunning();
+      const { identity, command } = setup;
+      return execInContainer({ keeper, first: pid, sandbox, identity, command, isRunning: () => !ended }, request);
     },
   };
 }
@@ -154,82 +162,6 @@ function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
   };
 }
 
-function closeCalls(descriptors: readonly number[]): readonly SystemCall[] {
-  return descriptors.map((fd) => ({ call: 'close', args: [fd], tolerate: 'all', what: 'close' }));
-}
-
-/** When memory runs out in the job, the kernel shall take a container and not the runner, which has to tell what happened. Anybody may raise the score. */
-const VICTIM: readonly SystemCall[] = [
-  {
-    call: 'openat',
-    args: [LINUX.AT_FDCWD, '/proc/self/oom_score_adj', LINUX.O_WRONLY | LINUX.O_CLOEXEC, 0],
-    save: 'score',
-    what: 'open the out-of-memory score',
-  },
-  { call: 'write', args: [{ slot: 'score' }, '1000', 4], tolerate: 'all', what: 'raise the out-of-memory score' },
-];
-
-interface Streams {
-  readonly stdio: readonly [number | 'ignore', number, number];
-  readonly stdout: Readable;
-  readonly stderr: Readable | undefined;
-  /** Closes the container's ends in this process. */
-  closeOurs(): void;
-  discard(): void;
-}
-
-async function pipeStreams(directory: string): Promise<Streams> {
-  const pipes = await makePipes(2, directory);
-  const [stdout, stderr] = pipes as [(typeof pipes)[number], (typeof pipes)[number]];
-  return {
-    stdio: ['ignore', stdout.write, stderr.write],
-    stdout: stdout.read,
-    stderr: stderr.read,
-    closeOurs: () => closeWriters(pipes),
-    discard: () => {
-      for (const { read } of pipes) read.destroy();
-    },
-  };
-}
-
-async function terminalStreams(directory: string): Promise<Streams> {
-  const { read, slave } = await openTerminal(directory);
-  return {
-    stdio: [slave, slave, slave],
-    stdout: read,
-    stderr: undefined,
-    closeOurs: () => closeSync(slave),
-    discard: () => {
-      read.destroy();
-    },
-  };
-}
-
-/** Passes everything on and ends the target; a target that fails loses the rest, but the container goes on writing. */
-async function drain(source: Readable | undefined, target: Writable): Promise<void> {
-  if (source === undefined) {
-    target.end();
-    await finished(target).catch(() => {});
-    return;
-  }
-  // A terminal tells its end by EIO; a broken target is its owner's to report.
-  source.on('error', () => {});
-  target.on('error', () => source.resume());
-  source.pipe(target, { end: false });
-  await finished(source, { writable: false }).catch(() => {});
-  source.destroy();
-  target.end();
-  await finished(target).catch(() => {});
-}
-
-/** The status of wait(2). */
-function decodeStatus(bytes: Buffer | undefined): { readonly exitCode: number; readonly signal?: number } {
-  // A keeper that was killed took the container along.
-  const status = bytes?.readInt32LE() ?? LINUX.SIGKILL;
-  const signal = status & 0x7f;
-  return signal === 0 ? { exitCode: (status >> 8) & 0xff } : { exitCode: 128 + signal, signal };
-}
-
 function acknowledge(channel: Duplex): void {
   channel.end(Buffer.of(0));
   channel.resume();
@@ -254,12 +186,4 @@ async function findOnlyChild(parent: number, clock: Clock, isOver: () => boolean
     await clock.sleep(LOOK_AGAIN_MS);
   }
   return undefined;
-}
-
-function sendSignal(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if (systemCodeOf(error) !== 'ESRCH') throw error;
-  }
 }

@@ -4,6 +4,7 @@ import { ChannelReader } from './namespace-channel.ts';
 import { LINUX } from './namespace-linux.ts';
 import type { Sandbox } from './namespace-sandbox.ts';
 import { spawnProgram } from './namespace-spawn.ts';
+import { waitStatus } from './namespace-status.ts';
 
 /** How a program in the sandbox ended. */
 export interface SandboxCommandResult {
@@ -68,7 +69,5 @@ export async function runInSandbox(
       code: 'runtime.system-call',
       details: { ...failure },
     });
-  const code = status?.readInt32LE() ?? LINUX.SIGKILL;
-  const signal = code & 0x7f;
-  return { exitCode: signal === 0 ? (code >> 8) & 0xff : 128 + signal, stdout, stderr };
+  return { exitCode: waitStatus(status).exitCode, stdout, stderr };
 }

@@ -2,15 +2,23 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { LINUX } from './namespace-linux.ts';
 import { runSystemCalls } from './namespace-run.ts';
 
-/** A pipe of the kernel. */
+/** A pipe of the kernel that a child writes to. */
 export interface Pipe {
   readonly read: Readable;
   /** Descriptor of the writing end; closed by {@link closeWriters} once a child has it. */
   readonly write: number;
+}
+
+/** A pipe of the kernel that a child reads from. */
+export interface InputPipe {
+  /** Descriptor of the reading end, to be closed by the caller once a child has it. */
+  readonly read: number;
+  /** Ending it is the end of the child's input. */
+  readonly write: Writable;
 }
 
 /**
@@ -19,7 +27,34 @@ export interface Pipe {
  *
  * @throws Unavailable when `directory` cannot hold a FIFO.
  */
-export async function makePipes(count: number, directory: string): Promise<readonly Pipe[]> {
+export function makePipes(count: number, directory: string): Promise<readonly Pipe[]> {
+  return withFifos(count, directory, (paths) =>
+    paths.map((path) => {
+      const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const write = openSync(path, constants.O_WRONLY);
+      return { read: new Socket({ fd, readable: true, writable: false }), write };
+    }),
+  );
+}
+
+/** Makes a pipe for what a child reads; see {@link makePipes}. */
+export function makeInputPipe(directory: string): Promise<InputPipe> {
+  return withFifos(1, directory, ([path = '']) => {
+    // Each end can only be opened when the other is there; the child's must block.
+    const first = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const read = openSync(path, constants.O_RDONLY);
+    closeSync(first);
+    return { read, write: new Socket({ fd, readable: false, writable: true }) };
+  });
+}
+
+/** Closes our copies of the writing ends, so that the readers see the end when the child and its children have gone. */
+export function closeWriters(pipes: readonly Pipe[]): void {
+  for (const { write } of pipes) closeSync(write);
+}
+
+async function withFifos<T>(count: number, directory: string, open: (paths: readonly string[]) => T): Promise<T> {
   const paths = Array.from({ length: count }, () => join(directory, `pipe-${randomBytes(6).toString('hex')}`));
   const { AT_FDCWD, S_IFIFO } = LINUX;
   await runSystemCalls(
@@ -31,17 +66,8 @@ export async function makePipes(count: number, directory: string): Promise<reado
     { directory },
   );
   try {
-    return paths.map((path) => {
-      const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      const write = openSync(path, constants.O_WRONLY);
-      return { read: new Socket({ fd, readable: true, writable: false }), write };
-    });
+    return open(paths);
   } finally {
     for (const path of paths) rmSync(path, { force: true });
   }
-}
-
-/** Closes our copies of the writing ends, so that the readers see the end when the child and its children have gone. */
-export function closeWriters(pipes: readonly Pipe[]): void {
-  for (const { write } of pipes) closeSync(write);
 }

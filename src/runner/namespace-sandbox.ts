@@ -60,6 +60,11 @@ const BECOME_ROOT: readonly SystemCall[] = [
   { call: 'setresuid', args: [0, 0, 0], what: 'become root of the user namespace' },
 ];
 
+/** System calls that turn a process which has joined the user namespace of a sandbox into its root; none where the namespace has no root. */
+export function becomeRootCalls(ids: IdMap | undefined): readonly SystemCall[] {
+  return ids === undefined || hasId(ids.uids, 0) ? BECOME_ROOT : [];
+}
+
 /**
  * Makes a sandbox.
  * @throws Unsupported when the kernel or the site forbids the namespaces: the message says which setting.
@@ -74,7 +79,7 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
     );
   const work = join(directory, `sandbox-${randomBytes(4).toString('hex')}`);
   await mkdir(work, { mode: PRIVATE_DIRECTORY });
-  const root = ids === undefined || hasId(ids.uids, 0) ? BECOME_ROOT : [];
+  const root = becomeRootCalls(ids);
   const run = await spawnProgram(
     {
       calls: [
@@ -172,7 +177,7 @@ class NamespaceSandbox implements Sandbox {
         what: `join the ${name} namespace of the pod`,
       }),
     );
-    const root = this.ids === undefined || hasId(this.ids.uids, 0) ? BECOME_ROOT : [];
+    const root = becomeRootCalls(this.ids);
     return [...open, ...enter, ...root, ...DIE_WITH_PARENT];
   }
 

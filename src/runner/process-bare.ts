@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { constants as osConstants } from 'node:os';
-import { finished } from 'node:stream/promises';
 import { type Clock, rfc3339 } from '../base/clock.ts';
-import { InterlinkError, systemCodeOf } from '../base/errors.ts';
+import { InterlinkError } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
-import type { ContainerOutput, RunningContainer } from './container-runtime.ts';
+import type { ContainerOutput, ExecRequest, RunningContainer, RunningExec } from './container-runtime.ts';
 import { type Command, commandCalls, describeFailure } from './namespace-command.ts';
-import { closeWriters, makePipes } from './namespace-pipes.ts';
 import { DIE_WITH_PARENT } from './namespace-sandbox.ts';
-import { spawnProgram } from './namespace-spawn.ts';
+import { type ProgramFailure, type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
+import { drainStreams, type ProgramStreams, pipeStreams } from './namespace-streams.ts';
+import { sendSignal } from './process-tree.ts';
+import { containerNotRunning, execError, runningExec } from './running-exec.ts';
 
 /** What a process without isolation is: a command, and no terminal. */
 export interface BareSetup {
@@ -17,8 +18,8 @@ export interface BareSetup {
 }
 
 /**
- * Starts the command as an ordinary process of this user, in a session of its own. Its end takes along what stayed in its process group; what has left the
- * group is the batch system's to end.
+ * Starts the command as an ordinary process of this user, in a session of its own. Its end takes along what stayed in its process group, and the programs that
+ * are executed beside it; what has left the group is the batch system's to end.
  *
  * @throws Invalid with code `StartError` when it cannot be executed, Unsupported with `CreateContainerConfigError` for a terminal.
  */
@@ -32,42 +33,21 @@ export async function startBareProcess(
       code: 'CreateContainerConfigError',
     });
   await makePrivateDirectory(directory);
-  const pipes = await makePipes(2, directory);
-  const [stdout, stderr] = pipes as [(typeof pipes)[number], (typeof pipes)[number]];
-  const run = await spawnProgram(
-    { calls: [...DIE_WITH_PARENT, ...commandCalls(command, [])] },
-    { directory, stdio: ['ignore', stdout.write, stderr.write] },
-  ).finally(() => closeWriters(pipes));
-  run.channel.destroy();
-  const failure = await run.report;
-  if (failure) {
-    for (const { read } of pipes) read.destroy();
+  const { run, streams, failure } = await execute(command, directory, false);
+  if (failure)
     throw new InterlinkError('Invalid', describeFailure(failure), { code: 'StartError', details: { ...failure } });
-  }
   const startedAt = rfc3339(clock.nowMs());
-  const signalGroup = (signal: NodeJS.Signals, target: number): void => {
-    try {
-      process.kill(target, signal);
-    } catch (error) {
-      if (systemCodeOf(error) !== 'ESRCH') throw error;
-    }
-  };
+  const execs = new Set<RunningExec>();
   let ended = false;
-  stdout.read.pipe(output.stdout);
-  stderr.read.pipe(output.stderr);
+  const written = drainStreams(streams, output);
   const exited = (async () => {
-    await run.ended;
+    const status = await bareStatus(run);
     ended = true;
-    signalGroup('SIGKILL', -run.pid);
+    sendSignal(-run.pid, 'SIGKILL');
+    for (const exec of execs) exec.kill('SIGKILL');
     const finishedAt = rfc3339(clock.nowMs());
-    await Promise.all([output.stdout, output.stderr].map((stream) => finished(stream).catch(() => {})));
-    const signal = run.child.signalCode === null ? undefined : osConstants.signals[run.child.signalCode];
-    return {
-      exitCode: signal === undefined ? (run.child.exitCode ?? 255) : 128 + signal,
-      ...(signal === undefined ? {} : { signal }),
-      oomKilled: false,
-      finishedAt,
-    };
+    await written;
+    return { ...status, oomKilled: false, finishedAt };
   })();
   return {
     id: randomBytes(32).toString('hex'),
@@ -75,7 +55,54 @@ export async function startBareProcess(
     pid: run.pid,
     exited,
     kill(signal) {
-      if (!ended) signalGroup(signal, signal === 'SIGKILL' ? -run.pid : run.pid);
+      if (!ended) sendSignal(signal === 'SIGKILL' ? -run.pid : run.pid, signal);
+    },
+    async exec(request) {
+      if (ended) throw containerNotRunning();
+      const exec = await execBare({ ...command, argv: request.argv }, request, directory);
+      execs.add(exec);
+      void exec.exited.then(() => execs.delete(exec));
+      // It may have ended meanwhile.
+      if (ended) exec.kill('SIGKILL');
+      return exec;
     },
   };
+}
+
+async function execBare(command: Command, request: ExecRequest, directory: string): Promise<RunningExec> {
+  request.signal.throwIfAborted();
+  const { run, streams, failure } = await execute(command, directory, request.stdin !== undefined);
+  if (failure) throw execError(failure);
+  return runningExec({ pid: run.pid, streams, exitCode: bareStatus(run).then(({ exitCode }) => exitCode) }, request);
+}
+
+/** Nothing is left of the streams when there is a failure. */
+async function execute(
+  command: Command,
+  directory: string,
+  wantsInput: boolean,
+): Promise<{ readonly run: SpawnedProgram; readonly streams: ProgramStreams; readonly failure?: ProgramFailure }> {
+  const streams = await pipeStreams(directory, wantsInput);
+  try {
+    const run = await spawnProgram(
+      { calls: [...DIE_WITH_PARENT, ...commandCalls(command, [])] },
+      { directory, stdio: streams.stdio },
+    );
+    run.channel.destroy();
+    const failure = await run.report;
+    if (failure) streams.discard();
+    return { run, streams, ...(failure && { failure }) };
+  } catch (error) {
+    streams.discard();
+    throw error;
+  } finally {
+    streams.closeOurs();
+  }
+}
+
+async function bareStatus(run: SpawnedProgram): Promise<{ readonly exitCode: number; readonly signal?: number }> {
+  const code = await run.ended;
+  if (code !== null) return { exitCode: code };
+  const signal = osConstants.signals[run.child.signalCode ?? 'SIGKILL'];
+  return { exitCode: 128 + signal, signal };
 }

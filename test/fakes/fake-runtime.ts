@@ -7,6 +7,7 @@ import type {
   ContainerOutput,
   ContainerPlan,
   ContainerRuntime,
+  ExecRequest,
   ImageFault,
   PullContext,
   ResolvedImage,
@@ -25,6 +26,9 @@ export interface FakeContainer {
 
 export type Script = (container: FakeContainer) => unknown;
 
+/** Plays a program that is executed in a container; gives its exit code. One that throws was not executed. An abort ends it with 137. */
+export type ExecScript = (request: ExecRequest, plan: ContainerPlan) => number | Promise<number>;
+
 /** A container runtime whose containers are functions. */
 export class FakeRuntime implements ContainerRuntime {
   readonly name = 'process' as const;
@@ -40,6 +44,8 @@ export class FakeRuntime implements ContainerRuntime {
   /** Container name → error of `start`. */
   readonly startErrors = new Map<string, InterlinkError>();
   probeError: Error | undefined;
+  /** Without one every program exits with 0. */
+  exec: ExecScript = () => 0;
   readonly #clock: Clock;
   readonly #scripts: Readonly<Record<string, Script>>;
 
@@ -93,6 +99,27 @@ export class FakeRuntime implements ContainerRuntime {
         this.signals.push(`${plan.name} ${signal}`);
         listener?.(signal);
         if (signal === 'SIGKILL') exit(128 + constants.signals.SIGKILL);
+      },
+      exec: async (request) => {
+        request.signal.throwIfAborted();
+        if (!this.running.has(plan.name))
+          throw new InterlinkError('NotFound', 'container is not running', { code: 'ContainerNotRunning' });
+        const killed = Promise.withResolvers<number>();
+        request.signal.addEventListener('abort', () => killed.resolve(137), { once: true });
+        void promise.then(() => killed.resolve(137));
+        const code = this.exec(request, plan);
+        const exited = Promise.race([code, killed.promise]).then((exitCode) => {
+          request.output.stdout.end();
+          request.output.stderr.end();
+          return { exitCode };
+        });
+        return {
+          exited,
+          kill: (signal) => {
+            this.signals.push(`${plan.name} exec ${signal}`);
+            if (signal === 'SIGKILL') killed.resolve(137);
+          },
+        };
       },
     };
   }

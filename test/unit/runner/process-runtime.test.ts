@@ -233,6 +233,16 @@ describe.runIf(isLinux)('a container of the runtime process', () => {
     expect(await outputOf('cat /proc/self/oom_score_adj')).toBe('1000\n');
   });
 
+  it('is found among many that start at once', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const started = await Promise.all(Array.from({ length: 16 }, () => start(['sleep', '60'])));
+    for (const { container } of started) {
+      expect(await readFile(`/proc/${container.pid}/cmdline`, 'utf8')).toBe('sleep\x0060\0');
+      container.kill('SIGKILL');
+      expect(await container.exited).toMatchObject({ exitCode: 137 });
+    }
+  });
+
   it('can be kept from new privileges', async (context) => {
     if (unsupported) return context.skip(unsupported);
     const security = { allowPrivilegeEscalation: false, seccomp: 'RuntimeDefault' as const, dropCapabilities: ['ALL'] };
