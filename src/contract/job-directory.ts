@@ -93,8 +93,8 @@ export interface JobSpec {
   readonly bundle: PodBundle;
   readonly runtime: RuntimeSettings;
   readonly channel?: ChannelSettings;
-  /** Directory for scratch data on the worker (emptyDir); the job directory when absent. */
-  readonly scratch?: string;
+  /** Directories for scratch data on the worker (emptyDir), the best first; `$NAME` is a variable of the job. The job directory where none can be used. */
+  readonly scratch?: readonly string[];
   /** Volumes that are places on the site's file systems, by volume name. */
   readonly siteVolumes?: Readonly<Record<string, SiteVolume>>;
   /** Seconds from the runner's start until the batch system kills the job, when it is known. */

@@ -174,6 +174,8 @@ export interface ContainerRuntime {
   start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer>;
   /** Gives files of the worker to a group of the pod; does nothing where the pod has no such group or the caller can do it itself. */
   giveToGroup?(paths: readonly string[], gid: number): Promise<void>;
+  /** Bytes that directories hold on their disk, also what belongs to the pod's other users. Before {@link close}. */
+  diskUsage?(paths: readonly string[]): Promise<readonly number[]>;
   /** Removes directories with all that the pod has put there, also what belongs to its other users. Before {@link close}. */
   removeTrees?(paths: readonly string[]): Promise<void>;
   /** Ends what the runtime holds for the pod as a whole, with every process in it. Without this call it ends with the runner's process. */

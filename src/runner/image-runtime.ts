@@ -188,6 +188,10 @@ class ImageRuntime implements ContainerRuntime {
     await this.#pod.giveToGroup(paths, gid);
   }
 
+  async diskUsage(paths: readonly string[]): Promise<readonly number[]> {
+    return this.#pod.diskUsage(paths);
+  }
+
   async removeTrees(paths: readonly string[]): Promise<void> {
     await this.#pod.removeTrees(paths);
   }

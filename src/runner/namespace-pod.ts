@@ -6,6 +6,7 @@ import { InterlinkError } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ContainerOutput, ContainerPlan, Mount, RunningContainer } from './container-runtime.ts';
+import { diskUsage } from './disk-usage.ts';
 import { type ContainerSetup, startContainer } from './namespace-container.ts';
 import { hasId, type IdMap } from './namespace-ids.ts';
 import { LINUX } from './namespace-linux.ts';
@@ -89,6 +90,12 @@ export class PodNamespaces {
   async start(setup: ContainerSetup, output: ContainerOutput, sandbox: Sandbox): Promise<RunningContainer> {
     const { clock, logger } = this.#deps;
     return startContainer(setup, output, { sandbox, clock, logger });
+  }
+
+  /** @throws Unavailable as `diskUsage`, Unsupported where there is no sandbox. */
+  async diskUsage(paths: readonly string[]): Promise<readonly number[]> {
+    const sandbox = await this.sandbox();
+    return diskUsage(paths, sandbox.join(), sandbox.directory);
   }
 
   async removeTrees(paths: readonly string[]): Promise<void> {

@@ -112,6 +112,11 @@ function readOnlyCall({ target, flags }: PreparedMount, withAllBelow: boolean): 
   return { call: 'mount_setattr', args, otherwise: top, what };
 }
 
+/** nosuid, nodev and noexec of the file system that holds `path`, as the kernel's flags of mount(2). */
+export function mountFlags(path: string): number {
+  return flagsOf(realpathSync(path), mountPoints('/proc/self/mountinfo'));
+}
+
 type MountPoint = readonly [path: string, flags: number];
 
 function mountPoints(file: string): readonly MountPoint[] {

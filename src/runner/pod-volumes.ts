@@ -11,6 +11,7 @@ import { ContentVolumes } from './content-volumes.ts';
 import type { JobContents } from './job-contents.ts';
 import { makeMemoryDirectory } from './memory-directory.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
+import { makeScratchDirectory } from './scratch-directory.ts';
 import type { VolumeFile } from './volume-files.ts';
 import type { VolumeOwnership } from './write-volume.ts';
 
@@ -45,6 +46,8 @@ export interface PodVolumes {
 export interface PodVolumesDeps {
   readonly logger: Logger;
   readonly nowMs: () => number;
+  /** The job's own; it may say where scratch space is. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Volumes that are there already. */
   readonly siteVolumes?: ReadonlyMap<string, PodVolume>;
   /** What volumes show instead of what the bundle has. */
@@ -62,7 +65,7 @@ export interface PodVolumesDeps {
 export async function makePodVolumes(
   directory: JobDirectory,
   spec: JobSpec,
-  { logger, nowMs, siteVolumes, contents, memoryParent }: PodVolumesDeps,
+  { logger, nowMs, environment = {}, siteVolumes, contents, memoryParent }: PodVolumesDeps,
 ): Promise<PodVolumes> {
   const { pod } = spec.bundle;
   const { uid } = podRefOf(pod);
@@ -85,7 +88,10 @@ export async function makePodVolumes(
   const memory = inMemory
     ? await makeMemoryDirectory({ podUid: uid, needBytes, logger, ...(memoryParent && { parent: memoryParent }) })
     : undefined;
-  const scratch = spec.scratch === undefined ? undefined : join(spec.scratch, `interlink-${uid}`);
+  const needsScratch = [...filesByVolume.keys()].some((volume) => volume.emptyDir && !belongsInMemory(volume));
+  const scratch = needsScratch
+    ? await makeScratchDirectory({ candidates: spec.scratch ?? [], environment, podUid: uid, logger })
+    : undefined;
   const roots = [memory, scratch, directory.volumes].filter((path) => path !== undefined);
 
   const byName = new Map<string, PodVolume>(siteVolumes);

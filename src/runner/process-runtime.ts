@@ -102,6 +102,10 @@ class ProcessRuntime implements ContainerRuntime {
     return this.#pod.start(setup, output, sandbox);
   }
 
+  async diskUsage(paths: readonly string[]): Promise<readonly number[]> {
+    return this.#pod.diskUsage(paths);
+  }
+
   async removeTrees(paths: readonly string[]): Promise<void> {
     await this.#pod.removeTrees(paths);
   }

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 import type { RuntimeContext } from './create-runtime.ts';
+import { evictOverLimit } from './evict-over-limit.ts';
 import type { JobContents } from './job-contents.ts';
 import { openSiteVolumes } from './open-site-volumes.ts';
 import { makePodNetwork } from './pod-network.ts';
@@ -55,7 +56,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     return fail('FailedMount', error);
   }
   const [volumes, sandbox] = await Promise.allSettled([
-    makePodVolumes(directory, spec, { logger, contents, nowMs: () => clock.nowMs(), siteVolumes }),
+    makePodVolumes(directory, spec, { logger, contents, nowMs: () => clock.nowMs(), environment, siteVolumes }),
     (async () => {
       const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
       await runtime.probe(stop.signal);
@@ -68,7 +69,10 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
       return stop.signal.aborted ? { exitCode: 0, isOverdue: false } : fail('FailedCreatePodSandBox', sandbox.reason);
     volumes.value.follow(sandbox.value.runtime);
     recorder.change({ sandbox: 'Ready' }, {}, []);
-    return await supervisePod({ ...deps, ...sandbox.value, pod, volumes: volumes.value.byName });
+    using eviction = evictOverLimit(deps, volumes.value.byName, sandbox.value.runtime);
+    const ended = await supervisePod({ ...deps, ...sandbox.value, pod, volumes: volumes.value.byName });
+    const failure = await eviction.end();
+    return failure === undefined ? ended : { ...ended, failure };
   } catch (error) {
     stop.request(0);
     return fail('RunnerError', error);

@@ -84,10 +84,11 @@ export const sidecarConfig = z.strictObject({
     })
     .prefault({}),
   scratch: z
-    .string()
-    .startsWith('/')
-    .optional()
-    .describe('directory on the workers for emptyDir volumes; the job directory unless set'),
+    .array(z.string().regex(/^[/$]/, 'must be an absolute path or begin with a variable'))
+    .default(['$SLURM_TMPDIR', '$TMPDIR', '/tmp'])
+    .describe(
+      'directories on the workers for emptyDir volumes, the first that can be used; $NAME is a variable of the job. Else the job directory',
+    ),
   volumes: volumesConfig.prefault({}).describe("places on the site's file systems that pods may have as volumes"),
   policy: policyConfig.prefault({}).describe('what pods may ask for by their security contexts'),
   pods: z.int().min(1).default(1_000).describe('pods that the node may hold'),

@@ -7,11 +7,13 @@ import type { Logger } from '../base/logger.ts';
 import type { RuntimeSettings } from '../contract/job-directory.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
 import type { BatchEngine } from './batch/engine.ts';
-import { sidecarConfig } from './config.ts';
+import { type SidecarConfig, sidecarConfig } from './config.ts';
 import { openSidecar } from './open-sidecar.ts';
 
 export interface LocalSidecarOptions {
   readonly runtime: RuntimeSettings;
+  /** What pods may have; the defaults of the configuration unless given. */
+  readonly site?: Pick<SidecarConfig, 'volumes' | 'policy' | 'scratch'>;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly environment: Readonly<Record<string, string>>;
@@ -28,11 +30,17 @@ const CLEAN_UP_MS = 15_000;
  * kills its pods and removes their directories.
  */
 export async function createLocalSidecar(options: LocalSidecarOptions): Promise<Sidecar> {
-  const { runtime, clock, logger, environment, version, command } = options;
+  const { runtime, site = {}, clock, logger, environment, version, command } = options;
   const stateDirectory = await mkdtemp(join(tmpdir(), 'interlink-'));
   const removeState = (): Promise<void> => rm(stateDirectory, { recursive: true, force: true, maxRetries: 5 });
   try {
-    const config = sidecarConfig.parse({ stateDirectory, runtime, stopMarginSeconds: 2, pollIntervalSeconds: 0.5 });
+    const config = sidecarConfig.parse({
+      ...site,
+      stateDirectory,
+      runtime,
+      stopMarginSeconds: 2,
+      pollIntervalSeconds: 0.5,
+    });
     const opened = await openSidecar({
       kind: 'local',
       config,

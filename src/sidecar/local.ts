@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { systemCodeOf } from '../base/errors.ts';
+import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
+import type { Pod } from '../kube/types.ts';
 import type { BatchJob, BatchSystem, KnownJob, SubmitRequest } from './batch/batch-system.ts';
 import { findJobProcess, PID_FILE } from './local/job-process.ts';
 import type { LocalConfig } from './local/local-config.ts';
+import { podResources } from './pod-resources.ts';
 
 export interface LocalDeps {
   readonly logger: Logger;
@@ -109,7 +111,10 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
 
   return {
     name: 'local',
-    plan: () => ({ options: [] }),
+    plan({ pod }) {
+      refuseUnknownResources(pod);
+      return { options: [] };
+    },
     async submit({ uid, directory }) {
       waiting.set(uid, directory);
       startWaiting();
@@ -145,6 +150,20 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
       return () => listeners.delete(listener);
     },
   };
+}
+
+/** Nothing of the machine is portioned out to pods but these. */
+const RESOURCES = ['cpu', 'memory', 'ephemeral-storage'];
+
+/** @throws Invalid when the pod asks for what this machine does not count. */
+function refuseUnknownResources(pod: Pod): void {
+  for (const [name, quantity] of podResources(pod))
+    if (quantity > 0n && !RESOURCES.includes(name))
+      throw new InterlinkError(
+        'Invalid',
+        `the pod asks for ${name}, which this site cannot give; it has ${RESOURCES.join(', ')}`,
+        { code: 'local.resource' },
+      );
 }
 
 /** Whether the job of the directory is the process that ended, not one that came second. */

@@ -106,7 +106,7 @@ function engineOptions(name: string, version: string, config: SidecarConfig): En
     sweepMs: Math.min(SWEEP_MS, Math.max(MIN_SWEEP_MS, (config.retentionSeconds * MS) / 2)),
     orphans: { cancel: orphans.action === 'cancel', graceMs: orphans.graceSeconds * MS },
     runtime: defined(runtime),
-    ...(scratch === undefined ? {} : { scratch }),
+    scratch,
     policy: { ...policy, volumes, runtime: runtime.name, user: ownUser() },
     pods: config.pods,
     ...(taints ? { taints: taints.map(defined) } : {}),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:os';
+import { basename } from 'node:path';
 import type { Clock } from '../../src/base/clock.ts';
 import { InterlinkError } from '../../src/base/errors.ts';
 import type {
@@ -43,6 +44,8 @@ export class FakeRuntime implements ContainerRuntime {
   readonly faults = new Map<string, { reason: ImageFault; message: string }>();
   /** Container name → error of `start`. */
   readonly startErrors = new Map<string, InterlinkError>();
+  /** Bytes that each directory holds, by the end of its path. */
+  readonly usage = new Map<string, number>();
   probeError: Error | undefined;
   /** Without one every program exits with 0. */
   exec: ExecScript = () => 0;
@@ -56,6 +59,10 @@ export class FakeRuntime implements ContainerRuntime {
 
   async probe(): Promise<void> {
     if (this.probeError) throw this.probeError;
+  }
+
+  async diskUsage(paths: readonly string[]): Promise<readonly number[]> {
+    return paths.map((path) => this.usage.get(basename(path)) ?? 0);
   }
 
   async resolveImage(image: string, _policy: string, _signal: AbortSignal, pull: PullContext): Promise<ResolvedImage> {

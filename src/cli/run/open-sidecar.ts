@@ -52,7 +52,9 @@ export async function openSidecar(input: CliInput, io: CliIo, say: (line: string
     say(
       'runtime process: the commands run on the file system of this machine; only volumes and processes are separate',
     );
+  const { volumes, policy, scratch } = values.sidecar;
   return createLocalSidecar({
+    site: { volumes, policy, scratch },
     runtime: { ...settings, name, ...(typeof imageMap === 'string' ? { imageMap: parseImageMap(imageMap) } : {}) },
     clock: systemClock,
     logger: silentLogger,

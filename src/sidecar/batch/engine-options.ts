@@ -23,8 +23,8 @@ export interface EngineOptions {
   readonly sweepMs: number;
   readonly orphans: { readonly cancel: boolean; readonly graceMs: number };
   readonly runtime: RuntimeSettings;
-  /** Scratch directory on the workers. */
-  readonly scratch?: string;
+  /** Scratch directories on the workers, the best first; `$NAME` is a variable of the job. */
+  readonly scratch: readonly string[];
   /** What pods may have. */
   readonly policy: SitePolicy;
   /** Pods that this site takes at a time, for the node's capacity. */

@@ -29,7 +29,7 @@ export interface IntakeDeps {
 
 export interface IntakeOptions {
   readonly runtime: RuntimeSettings;
-  readonly scratch?: string;
+  readonly scratch: readonly string[];
   readonly policy: SitePolicy;
 }
 
@@ -91,7 +91,7 @@ export class Intake {
       bundle,
       runtime: { ...runtime, ...plan.runtime },
       ...(channel ? { channel: { ...channel(), token } } : {}),
-      ...(scratch === undefined ? {} : { scratch }),
+      scratch,
       ...(Object.keys(siteVolumes).length === 0 ? {} : { siteVolumes }),
       ...(plan.timeLimitSeconds === undefined ? {} : { timeLimitSeconds: plan.timeLimitSeconds }),
     };

@@ -139,8 +139,10 @@ function applyResources(pod: Pod, config: SlurmConfig, settings: Map<string, str
     else if (name === 'memory') {
       for (const other of ['mem-per-cpu', 'mem-per-gpu']) settings.delete(other);
       settings.set('mem', `${Math.ceil(units / MEBIBYTE) + config.runnerMemoryMiB}M`);
-    } else if (name === 'ephemeral-storage') continue;
-    else if (config.gpus[name] !== undefined) gres.set(config.gpus[name], (gres.get(config.gpus[name]) ?? 0) + units);
+    } else if (name === 'ephemeral-storage') {
+      // Without that the runner keeps the limit, and the request is only counted by Kubernetes.
+      if (config.requestTmp) settings.set('tmp', `${Math.ceil(units / MEBIBYTE)}M`);
+    } else if (config.gpus[name] !== undefined) gres.set(config.gpus[name], (gres.get(config.gpus[name]) ?? 0) + units);
     else
       throw new InterlinkError(
         'Invalid',

@@ -71,6 +71,10 @@ export const slurmConfig = z.strictObject({
     .describe("time limit of jobs whose pod names none; unset takes the partition's"),
   options: z.string().default('').describe('further sbatch options of every job, as on a command line'),
   runnerMemoryMiB: z.int().min(0).default(64).describe("memory added to the pod's own for the runner"),
+  requestTmp: z
+    .boolean()
+    .default(false)
+    .describe('ask by --tmp for the ephemeral-storage of a pod; needs TmpDisk of the nodes in slurm.conf'),
   gpus: z
     .record(z.string(), z.string().regex(/^[A-Za-z]\w*(:[A-Za-z][\w.-]*)?$/))
     .default({ 'nvidia.com/gpu': 'gpu', 'amd.com/gpu': 'gpu' })

@@ -176,7 +176,12 @@ describe('volumes from a bundle', () => {
   it('put emptyDirs into the scratch space, 0777', async () => {
     const scratch = await mkdtemp(join(tmpdir(), 'interlink-scratch-'));
     {
-      await using made = await make([{ name: 'e', emptyDir: {} }], {}, {}, { scratch });
+      await using made = await make(
+        [{ name: 'e', emptyDir: {} }],
+        {},
+        {},
+        { scratch: ['$NONE/x', '/no/such', scratch] },
+      );
       expect(made.path('e')).toMatch(new RegExp(`^${scratch}/interlink-`));
       expect(await modeOf(made.path('e'))).toBe(0o777);
     }

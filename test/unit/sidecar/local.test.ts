@@ -113,6 +113,17 @@ test('a runner that is killed ends its pod with the signal in the message', asyn
   expect(status.containers[0]?.state?.terminated?.message).toContain('SIGKILL');
 });
 
+test('a resource that this machine does not count is refused by name', async () => {
+  await using sidecar = await open();
+  const pod = shellPod('true');
+  const [container] = pod.spec?.containers ?? [];
+  if (container) container.resources = { limits: { 'nvidia.com/gpu': '1', cpu: '1', 'ephemeral-storage': '1Gi' } };
+  await expect(sidecar.engine.create(bundleOf(pod), call)).rejects.toMatchObject({
+    kind: 'Invalid',
+    message: 'the pod asks for nvidia.com/gpu, which this site cannot give; it has cpu, memory, ephemeral-storage',
+  });
+});
+
 test('it offers this machine', async () => {
   await using sidecar = await open({ cpus: 3, memoryMiB: 512 });
   expect((await sidecar.engine.ping(call)).resources).toMatchObject({ cpu: '3', memory: '512Mi' });

@@ -299,6 +299,14 @@ describe('the plan of a job', () => {
     );
   });
 
+  test('asks for temporary disk space where the site wants that, and leaves it to the runner otherwise', () => {
+    const spec = {
+      containers: [container('a', { 'ephemeral-storage': '1500Ki' }), container('b', { 'ephemeral-storage': '1Gi' })],
+    };
+    expect(plan(pod({}, spec)).options).toEqual([]);
+    expect(plan(pod({}, spec), { requestTmp: true }).options).toEqual(['--tmp=1026M']);
+  });
+
   test('puts the pod over its annotation over the site', () => {
     const site = {
       partition: 'main',
