@@ -12,8 +12,7 @@ export async function runner(args: readonly string[]): Promise<number> {
   const [directory, ...rest] = args;
   if (directory === undefined || directory.startsWith('-') || rest.length > 0)
     throw new InterlinkError('Invalid', 'usage: interlink runner JOBDIR', { code: 'cli.usage' });
-  // The runner mostly waits. Its few hot loops are built-ins, and V8's optimizing compilers cost a job 9 MiB for nothing.
-  for (const flag of ['--no-opt', '--no-maglev']) setFlagsFromString(flag);
+  setTimeout(doWithoutOptimizers, OPTIMIZERS_OFF_AFTER_MS).unref();
   return runJob(directory, {
     clock: systemClock,
     createRuntime,
@@ -25,4 +24,12 @@ export async function runner(args: readonly string[]): Promise<number> {
       return () => process.off('SIGTERM', listener);
     },
   });
+}
+
+/** Code caches are bound to V8's flags: what is loaded after their change is compiled anew. The containers have started by then. */
+const OPTIMIZERS_OFF_AFTER_MS = 2_000;
+
+/** The runner mostly waits. Its few hot loops are built-ins, and V8's optimizing compilers cost a job 9 MiB for nothing. */
+function doWithoutOptimizers(): void {
+  for (const flag of ['--no-opt', '--no-maglev']) setFlagsFromString(flag);
 }

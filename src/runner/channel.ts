@@ -23,6 +23,8 @@ export interface ChannelDeps {
   readonly onStop: (stop: StopRequest) => void;
   /** The sidecar tells of this revision of `contents.json`; without one, it may have told of some while the channel was away. */
   readonly onVolumes: (revision?: number) => void;
+  /** The first dialling waits for it: loading WebSockets must not hold up the first container. */
+  readonly after: Promise<void>;
   /** The answer to a stream request; ends early when the signal aborts. */
   readonly serve: (request: StreamRequest, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
@@ -80,6 +82,7 @@ export class Channel {
     const { settings, podUid, clock, logger } = this.#deps;
     const backoff = new Backoff(RETRY);
     let isReported = false;
+    await this.#deps.after;
     while (!signal.aborted) {
       for (const endpoint of settings.endpoints) {
         try {

@@ -144,7 +144,7 @@ class ImageRuntime implements ContainerRuntime {
   }
 
   async start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {
-    const sandbox = await this.#pod.sandbox(plan.hostname);
+    const sandbox = await this.#pod.sandbox();
     const { lower, config, users, foreign } = await this.#open(image.path, sandbox);
     const { home, ...identity } = apptainerIdentity(plan, config.user, users, sandbox.ids);
     const argv = argvOf(plan, config);
@@ -169,7 +169,14 @@ class ImageRuntime implements ContainerRuntime {
       env: this.#environmentOf(plan, config, home, gpus),
       cwd: plan.workingDir ?? config.workingDir ?? '/',
     };
-    const setup = { root, identity, command, tty: plan.tty, sharedProcesses: plan.sharedProcesses ?? false };
+    const setup = {
+      root,
+      identity,
+      command,
+      tty: plan.tty,
+      sharedProcesses: plan.sharedProcesses ?? false,
+      hostname: plan.hostname,
+    };
     const removeLayer = (): Promise<void> =>
       // The sandbox may have ended, and the layer with it.
       (layer?.remove() ?? Promise.resolve()).catch((error: unknown) =>

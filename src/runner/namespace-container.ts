@@ -29,6 +29,8 @@ export interface ContainerSetup {
   readonly tty: boolean;
   /** Whether it shares the sandbox's process namespace instead of having its own. */
   readonly sharedProcesses: boolean;
+  /** Of the pod: each container sets it. */
+  readonly hostname: string;
 }
 
 export interface StartContainerDeps {
@@ -54,7 +56,9 @@ export async function startContainer(
   output: ContainerOutput,
   { sandbox, clock, logger }: StartContainerDeps,
 ): Promise<RunningContainer> {
-  const streams = setup.tty ? await terminalStreams(sandbox.directory) : await pipeStreams(sandbox.directory);
+  const streams = setup.tty
+    ? await terminalStreams(sandbox.directory)
+    : await pipeStreams(sandbox.directory, { ready: sandbox.takePipes() });
   let run: SpawnedProgram;
   try {
     run = await spawnProgram(programOf(setup, sandbox), { directory: sandbox.directory, stdio: streams.stdio });
@@ -120,10 +124,14 @@ export async function startContainer(
 }
 
 function programOf(setup: ContainerSetup, sandbox: Sandbox): Program {
-  const { root, identity, command, tty, sharedProcesses } = setup;
+  const { root, identity, command, tty, sharedProcesses, hostname } = setup;
+  const host = Buffer.from(hostname);
   const namespaces = CLONE_NEWNS | (sharedProcesses ? 0 : CLONE_NEWPID);
   return {
-    calls: sandbox.join({ processes: true }),
+    calls: [
+      ...sandbox.join({ processes: true }),
+      { call: 'sethostname', args: [host, host.length], what: `set the host name ${hostname}` },
+    ],
     fork: {
       save: 'keeper',
       parent: [

@@ -39,7 +39,7 @@ const FIRST_DESCRIPTOR = 5;
 export async function execInContainer(container: JoinedContainer, request: ExecRequest): Promise<RunningExec> {
   request.signal.throwIfAborted();
   const { sandbox } = container;
-  const streams = await pipeStreams(sandbox.directory, request.stdin !== undefined);
+  const streams = await pipeStreams(sandbox.directory, { wantsInput: request.stdin !== undefined });
   const namespaces: number[] = [];
   try {
     namespaces.push(...openNamespaces(container));

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { LINUX } from './namespace-linux.ts';
+import type { SystemCall } from './namespace-program.ts';
 import { runSystemCalls } from './namespace-run.ts';
 
 /** A pipe of the kernel that a child writes to. */
@@ -28,13 +29,27 @@ export interface InputPipe {
  * @throws Unavailable when `directory` cannot hold a FIFO.
  */
 export function makePipes(count: number, directory: string): Promise<readonly Pipe[]> {
-  return withFifos(count, directory, (paths) =>
-    paths.map((path) => {
-      const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-      const write = openSync(path, constants.O_WRONLY);
-      return { read: new Socket({ fd, readable: true, writable: false }), write };
-    }),
-  );
+  return withFifos(count, directory, openAll);
+}
+
+/** Names of FIFOs in a directory, for {@link fifoCalls}. */
+export function fifoPaths(count: number, directory: string): readonly string[] {
+  return Array.from({ length: count }, () => join(directory, `pipe-${randomBytes(6).toString('hex')}`));
+}
+
+/** System calls that make the FIFOs, for a program that is run anyway. */
+export function fifoCalls(paths: readonly string[]): readonly SystemCall[] {
+  const { AT_FDCWD, S_IFIFO } = LINUX;
+  return paths.map((path) => ({
+    call: 'mknodat',
+    args: [AT_FDCWD, path, S_IFIFO | 0o600, 0],
+    what: `make a pipe in ${dirname(path)}`,
+  }));
+}
+
+/** Opens FIFOs as what {@link makePipes} gives; their names are gone afterwards. */
+export function openPipes(paths: readonly string[]): readonly Pipe[] {
+  return openFifos(paths, openAll);
 }
 
 /** Makes a pipe for what a child reads; see {@link makePipes}. */
@@ -55,19 +70,23 @@ export function closeWriters(pipes: readonly Pipe[]): void {
 }
 
 async function withFifos<T>(count: number, directory: string, open: (paths: readonly string[]) => T): Promise<T> {
-  const paths = Array.from({ length: count }, () => join(directory, `pipe-${randomBytes(6).toString('hex')}`));
-  const { AT_FDCWD, S_IFIFO } = LINUX;
-  await runSystemCalls(
-    paths.map((path) => ({
-      call: 'mknodat',
-      args: [AT_FDCWD, path, S_IFIFO | 0o600, 0],
-      what: `make a pipe in ${directory}`,
-    })),
-    { directory },
-  );
+  const paths = fifoPaths(count, directory);
+  await runSystemCalls(fifoCalls(paths), { directory });
+  return openFifos(paths, open);
+}
+
+function openFifos<T>(paths: readonly string[], open: (paths: readonly string[]) => T): T {
   try {
     return open(paths);
   } finally {
     for (const path of paths) rmSync(path, { force: true });
   }
+}
+
+function openAll(paths: readonly string[]): readonly Pipe[] {
+  return paths.map((path) => {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const write = openSync(path, constants.O_WRONLY);
+    return { read: new Socket({ fd, readable: true, writable: false }), write };
+  });
 }

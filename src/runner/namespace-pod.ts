@@ -35,17 +35,15 @@ export class PodNamespaces {
   }
 
   /**
-   * The sandbox, with the host name of the pod once a caller has told it.
+   * The sandbox.
    * @throws Unsupported as `createSandbox`; the next call tries again.
    */
-  async sandbox(hostname?: string): Promise<Sandbox> {
+  sandbox(): Promise<Sandbox> {
     this.#sandbox ??= this.#create().catch((error: unknown) => {
       this.#sandbox = undefined;
       throw error;
     });
-    const sandbox = await this.#sandbox;
-    if (hostname !== undefined) await this.once('host name', () => sandbox.run([hostNameCall(hostname)]));
-    return sandbox;
+    return this.#sandbox;
   }
 
   /** Does `prepare` once in the life of the sandbox for each `key`; tries again after a failure. */
@@ -179,11 +177,6 @@ function isNoExec(error: unknown): boolean {
 /** Just the first entry of each map, which is the user of this process. */
 function withoutRanges({ uids, gids }: IdMap): IdMap {
   return { uids: uids.slice(0, 1), gids: gids.slice(0, 1), canSetGroups: false };
-}
-
-function hostNameCall(hostname: string): SystemCall {
-  const name = Buffer.from(hostname);
-  return { call: 'sethostname', args: [name, name.length], what: `set the host name ${hostname}` };
 }
 
 async function mountTmpfs({ source, tmpfs }: Mount, sandbox: Sandbox): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
-import { mkdir, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandRunner } from '../base/command.ts';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
@@ -8,6 +8,7 @@ import { PRIVATE_DIRECTORY } from '../base/files.ts';
 import { ChannelReader } from './namespace-channel.ts';
 import { hasId, type IdMap, writeIdMap } from './namespace-ids.ts';
 import { LINUX } from './namespace-linux.ts';
+import { fifoCalls, fifoPaths, openPipes, type Pipe } from './namespace-pipes.ts';
 import type { SystemCall } from './namespace-program.ts';
 import { runSystemCalls } from './namespace-run.ts';
 import { type ProgramFailure, type SpawnedProgram, spawnProgram } from './namespace-spawn.ts';
@@ -39,6 +40,8 @@ export interface Sandbox {
    * @throws Unavailable naming the step.
    */
   run(calls: readonly SystemCall[]): Promise<void>;
+  /** Two pipes for the output of a container that were made with the sandbox; undefined once they have been taken. */
+  takePipes(): readonly Pipe[] | undefined;
   /** Ends the sandbox and every process in its process namespace; may be called again. */
   close(): Promise<void>;
 }
@@ -80,9 +83,12 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
   const work = join(directory, `sandbox-${randomBytes(4).toString('hex')}`);
   await mkdir(work, { mode: PRIVATE_DIRECTORY });
   const root = becomeRootCalls(ids);
+  // Made here, as a program of their own would hold up the first container.
+  const fifos = fifoPaths(2, directory);
   const run = await spawnProgram(
     {
       calls: [
+        ...fifoCalls(fifos),
         ...(ids
           ? ([
               { call: 'unshare', args: [CLONE_NEWUSER], what: USER_NAMESPACE },
@@ -134,14 +140,22 @@ export async function createSandbox(options: SandboxOptions): Promise<Sandbox> {
       throw new InterlinkError('Unavailable', 'the sandbox of the pod ended at once; see the log of the kernel');
     run.child.unref();
     (run.channel as { unref?: () => void }).unref?.();
-    return new NamespaceSandbox(options, work, Number(pid.readBigInt64LE()), run);
+    return new NamespaceSandbox(options, { work, fifos, pid: Number(pid.readBigInt64LE()), process: run });
   } catch (error) {
     run.child.kill('SIGKILL');
     run.channel.destroy();
     await run.ended;
+    for (const path of fifos) await rm(path, { force: true });
     await rmdir(work);
     throw error;
   }
+}
+
+interface MadeSandbox {
+  readonly work: string;
+  readonly fifos: readonly string[];
+  readonly pid: number;
+  readonly process: SpawnedProgram;
 }
 
 class NamespaceSandbox implements Sandbox {
@@ -150,14 +164,16 @@ class NamespaceSandbox implements Sandbox {
   readonly directory: string;
   readonly work: string;
   readonly #process: SpawnedProgram;
+  #fifos: readonly string[];
   #closed: Promise<void> | undefined;
 
-  constructor({ directory, ids }: SandboxOptions, work: string, pid: number, holder: SpawnedProgram) {
-    this.pid = pid;
+  constructor({ directory, ids }: SandboxOptions, made: MadeSandbox) {
+    this.pid = made.pid;
     this.ids = ids;
     this.directory = directory;
-    this.work = work;
-    this.#process = holder;
+    this.work = made.work;
+    this.#fifos = made.fifos;
+    this.#process = made.process;
   }
 
   join({ processes = false }: { readonly processes?: boolean } = {}): readonly SystemCall[] {
@@ -185,6 +201,13 @@ class NamespaceSandbox implements Sandbox {
     return runSystemCalls([...this.join(), ...calls], { directory: this.directory });
   }
 
+  takePipes(): readonly Pipe[] | undefined {
+    const fifos = this.#fifos;
+    if (fifos.length === 0) return undefined;
+    this.#fifos = [];
+    return openPipes(fifos);
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#end();
     return this.#closed;
@@ -200,6 +223,7 @@ class NamespaceSandbox implements Sandbox {
     }
     await this.#process.ended;
     this.#process.channel.destroy();
+    for (const path of this.#fifos) await rm(path, { force: true });
     await rmdir(this.work);
   }
 }

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { ContainerOutput } from './container-runtime.ts';
-import { closeWriters, makeInputPipe, makePipes } from './namespace-pipes.ts';
+import { closeWriters, makeInputPipe, makePipes, type Pipe } from './namespace-pipes.ts';
 import { openTerminal } from './namespace-terminal.ts';
 
 /** The standard descriptors of a program that is about to start, and our ends of them. */
@@ -19,9 +19,12 @@ export interface ProgramStreams {
   discard(): void;
 }
 
-/** Two pipes for the output, and one for the input when it is wanted. @throws Unavailable as `makePipes`. */
-export async function pipeStreams(directory: string, wantsInput = false): Promise<ProgramStreams> {
-  const pipes = await makePipes(2, directory);
+/** Two pipes for the output, `ready` where there are some, and one for the input when it is wanted. @throws Unavailable as `makePipes`. */
+export async function pipeStreams(
+  directory: string,
+  { wantsInput = false, ready }: { readonly wantsInput?: boolean; readonly ready?: readonly Pipe[] | undefined } = {},
+): Promise<ProgramStreams> {
+  const pipes = ready ?? (await makePipes(2, directory));
   const [stdout, stderr] = pipes as [(typeof pipes)[number], (typeof pipes)[number]];
   const discard = (): void => {
     for (const { read } of pipes) read.destroy();

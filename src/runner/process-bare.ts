@@ -82,7 +82,7 @@ async function execute(
   directory: string,
   wantsInput: boolean,
 ): Promise<{ readonly run: SpawnedProgram; readonly streams: ProgramStreams; readonly failure?: ProgramFailure }> {
-  const streams = await pipeStreams(directory, wantsInput);
+  const streams = await pipeStreams(directory, { wantsInput });
   try {
     const run = await spawnProgram(
       { calls: [...DIE_WITH_PARENT, ...commandCalls(command, [])] },

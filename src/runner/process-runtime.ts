@@ -81,7 +81,7 @@ class ProcessRuntime implements ContainerRuntime {
     const command = { argv, env: environmentOf(plan, this.#user.home), cwd: plan.workingDir ?? '/' };
     let sandbox: Awaited<ReturnType<PodNamespaces['sandbox']>>;
     try {
-      sandbox = await this.#pod.sandbox(plan.hostname);
+      sandbox = await this.#pod.sandbox();
     } catch (error) {
       if (!this.#allowBare || !isKind(error, 'Unsupported')) throw error;
       const needed = plan.mounts.find(({ optional }) => !optional);
@@ -98,7 +98,14 @@ class ProcessRuntime implements ContainerRuntime {
     }
     await this.#pod.prepareVolumes(plan, sandbox);
     const root = processRootCalls(prepareMounts(plan.mounts), sandbox.work);
-    const setup = { root, identity, command, tty: plan.tty, sharedProcesses: plan.sharedProcesses ?? false };
+    const setup = {
+      root,
+      identity,
+      command,
+      tty: plan.tty,
+      sharedProcesses: plan.sharedProcesses ?? false,
+      hostname: plan.hostname,
+    };
     return this.#pod.start(setup, output, sandbox);
   }
 

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
-import { type JobSpec, jobDirectory, type StopRequest } from '../contract/job-directory.ts';
+import { type JobSpec, jobDirectory, type RunnerRecord, type StopRequest } from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
@@ -30,6 +30,8 @@ export interface RunJobDeps {
 const DEFAULT_GRACE_SECONDS = 30;
 /** How long the end of the job waits for the last records to reach the sidecar. */
 const CHANNEL_CLOSE_MS = 2_000;
+/** The channel is opened once the first container has a state, or after this time: an image may take long, and the wish to stop comes this way. */
+const CHANNEL_AFTER_MS = 300;
 /** A batch system may announce its time limit up to a minute early, and the grace comes before that. */
 const TIME_LIMIT_MARGIN_SECONDS = 90;
 const FAILURE = 1;
@@ -77,7 +79,12 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
   };
   cleanup.defer(deps.onTerminate(() => void onTerminate()));
 
-  const recorder = new PodRecorder(pod, { clock, nodeName: hostname(), append: (record) => records.append(record) });
+  const firstState = new AbortController();
+  const append = (record: RunnerRecord): void => {
+    records.append(record);
+    if (record.status.podIP !== undefined || record.status.sandbox === 'Gone') firstState.abort();
+  };
+  const recorder = new PodRecorder(pod, { clock, nodeName: hostname(), append });
   const contents = new JobContents({ directory, clock, logger });
   const channel =
     spec.channel &&
@@ -87,6 +94,8 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
       records,
       clock,
       logger,
+      // Rejects when there is nothing to wait for any more.
+      after: clock.sleep(CHANNEL_AFTER_MS, { signal: firstState.signal }).catch(() => {}),
       onStop,
       onVolumes: (revision) => contents.announce(revision),
       serve: (request, signal) =>
