@@ -26,9 +26,10 @@ stop "$slurm/run/slurmctld.pid" slurmctld
 stop "$slurm/run/slurmdbd.pid" slurmdbd
 stop "$slurm/run/mariadbd.pid" mariadbd
 stop "$slurm/run/munged.pid" munged
+stop "$E2E_DIR/registry/pid" docker-registry
 for name in kube-scheduler kube-controller-manager kube-apiserver etcd; do stop "$E2E_DIR/kube/run/$name.pid" "$name"; done
 rm -rf "$E2E_DIR/parts"
 if [ "${1:-}" = --purge ]; then
-  rm -rf --one-file-system "${E2E_DIR:?}"/{kube,slurm,images,stack,user,env.sh}
+  rm -rf --one-file-system "${E2E_DIR:?}"/{kube,slurm,images,registry,stack,user,env.sh}
 fi
 say "stopped${1:+ ($1)}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# up.sh [PART...] - brings up what the end-to-end tests run on, as root on a bare Debian 12: a Kubernetes control plane, Slurm, Apptainer
-# and an image. Safe to repeat: what runs as it should is left alone. Nothing of the machine's own Kubernetes or Slurm is touched.
+# up.sh [PART...] - brings up what the end-to-end tests run on, as root on a bare Debian 12: a Kubernetes control plane, Slurm, Apptainer,
+# an image and a registry. Safe to repeat: what runs as it should is left alone. Nothing of the machine's own Kubernetes or Slurm is touched.
 #
 #   E2E_DIR/parts/PART     "ok", or why the part cannot be had here; the tests that need it are then skipped with that reason
 #   E2E_DIR/env.sh         KUBECONFIG, SLURM_CONF and PATH for a look by hand
@@ -9,7 +9,7 @@
 # submits), INTERLINK_E2E_PORT (26443: the first of nine ports on 127.0.0.1), INTERLINK_E2E_ACCOUNTING=1 (slurmdbd too, for sacct)
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(user kube slurm apptainer image)
+[ ${#parts[@]} -gt 0 ] || parts=(user kube slurm apptainer image registry)
 
 mkdir -p "$E2E_DIR/parts" 2>/dev/null || die "cannot write $E2E_DIR: run as root, or set INTERLINK_E2E_DIR"
 exec 9>"$E2E_DIR/lock"

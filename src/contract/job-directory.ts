@@ -71,8 +71,16 @@ export interface RuntimeSettings {
   readonly imageMap?: Readonly<Record<string, string>>;
   /** Put before an image name without scheme or leading slash; `docker://` unless given. */
   readonly imagePrefix?: string;
-  /** Directory of pulled images. */
+  /** Registry or beginning of a repository → where it is mirrored: `{ "docker.io": "harbor.site/hub" }`; the longest one counts. */
+  readonly imageMirrors?: Readonly<Record<string, string>>;
+  /** Globs of image names in full; one must match the name as written or as fetched. Everything is allowed when absent. */
+  readonly imageAllow?: readonly string[];
+  /** Directories below which a pod may name images by path; `/cvmfs` when absent. */
+  readonly imagePaths?: readonly string[];
+  /** Directory of pulled images, shared by the jobs of the site. */
   readonly imageCache?: string;
+  /** Bytes that it may hold; images that running pods use stay beyond that. */
+  readonly imageCacheBytes?: number;
   /** Lets `process` run a container without mounts where the worker has no namespaces; it is then like any other process of the job. */
   readonly allowWithoutIsolation?: boolean;
 }

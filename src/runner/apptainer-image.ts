@@ -1,38 +1,57 @@
-import { stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { InterlinkError } from '../base/errors.ts';
-import type { RuntimeSettings } from '../contract/job-directory.ts';
+import { type ImageRules, type ImageSource, imageSource, isBelow } from '../contract/image-source.ts';
 import type { PullContext, ResolvedImage } from './container-runtime.ts';
-import type { ImageCache } from './image-cache.ts';
-import { parseImageReference } from './image-reference.ts';
+import type { ImageStore } from './image-store.ts';
 
 type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
+/** What an image is got with. */
+export interface ResolveImageTools {
+  readonly store: ImageStore;
+  readonly pull: PullContext;
+  readonly signal: AbortSignal;
+}
+
 /**
- * Finds or fetches an image: a path (the site's map leads there, or the pod names one) is used as it is, anything else is pulled into the cache.
+ * Finds or fetches an image: a path (the site's map leads there, or the pod names one) is used as it is, anything else comes out of the store.
  *
  * @throws InterlinkError whose `code` is an `ImageFault`.
  */
 export async function resolveApptainerImage(
   image: string,
   policy: PullPolicy,
-  { imageMap = {}, imagePrefix = 'docker://' }: Pick<RuntimeSettings, 'imageMap' | 'imagePrefix'>,
-  { cache, pull, signal }: { readonly cache: ImageCache; readonly pull: PullContext; readonly signal: AbortSignal },
+  settings: ImageRules,
+  { store, pull, signal }: ResolveImageTools,
 ): Promise<ResolvedImage> {
-  const own = image.startsWith('/') || /^[a-z][a-z0-9+.-]*:\/\//.test(image);
-  // A kubelet looks at the name before anything else; a site's map does not make a wrong one right.
-  if (!own) parseImageReference(image);
-  const mapped = mapImage(image, imageMap) ?? (own ? image : `${imagePrefix}${image}`);
-  if (mapped.startsWith('/')) return localImage(image, mapped, policy);
-  const found = await cache.find(mapped);
-  if (policy === 'Never' && !found) throw neverPull(image);
-  if (found && policy !== 'Always') return { path: found, imageId: image };
-  pull.onPulling();
-  return { path: await cache.pull(mapped, signal, policy === 'Always'), imageId: image };
+  const source = sourceOf(image, settings);
+  if (source.kind === 'path' || source.kind === 'archive') await checkFile(image, source, policy);
+  if (source.kind === 'path') return { path: source.path, imageId: image };
+  const found = await store.get({ source, policy, pull, signal });
+  if (found === undefined) throw neverPull(image);
+  const { digest, ...stored } = found;
+  const name = source.kind === 'registry' ? source.repository : image;
+  return { ...stored, imageId: digest === undefined ? image : `${name}@${digest}` };
 }
 
-async function localImage(image: string, path: string, policy: PullPolicy): Promise<ResolvedImage> {
+/** The sidecar has refused what the site does not allow; here it counts once more, for jobs that are older than the rule. */
+function sourceOf(image: string, settings: ImageRules): ImageSource {
   try {
-    await stat(path);
+    return imageSource(image, settings);
+  } catch (error) {
+    if (!(error instanceof InterlinkError) || error.code !== 'image.refused') throw error;
+    throw new InterlinkError('Forbidden', error.message, { code: 'ErrImagePull', cause: error });
+  }
+}
+
+async function checkFile(
+  image: string,
+  { path, below }: ImageSource & { readonly kind: 'path' | 'archive' },
+  policy: PullPolicy,
+): Promise<void> {
+  let real: string;
+  try {
+    real = await realpath(path);
   } catch (error) {
     if (policy === 'Never') throw neverPull(image);
     throw new InterlinkError('NotFound', `image ${JSON.stringify(image)}: ${path} cannot be reached on this worker`, {
@@ -40,16 +59,21 @@ async function localImage(image: string, path: string, policy: PullPolicy): Prom
       cause: error,
     });
   }
-  return { path, imageId: image };
+  if (below && !(await isReallyBelow(real, below)))
+    throw new InterlinkError(
+      'Forbidden',
+      `image ${JSON.stringify(image)}: ${path} leads to ${real}; images by path are allowed below ${below.join(', ')} only (sidecar.runtime.imagePaths)`,
+      { code: 'ErrImagePull' },
+    );
 }
 
-/** The first entry whose key is the image without tag and digest, or ends in a slash and starts it: what comes behind is then kept. */
-function mapImage(image: string, map: Readonly<Record<string, string>>): string | undefined {
-  for (const [key, value] of Object.entries(map)) {
-    if (key.endsWith('/') && image.startsWith(key)) return `${value.replace(/\/$/, '')}/${image.slice(key.length)}`;
-    if (image === key || (image.startsWith(key) && /^[:@]/.test(image.slice(key.length)))) return value;
+/** Links may lead around in what is allowed, and nowhere else. */
+async function isReallyBelow(real: string, below: readonly string[]): Promise<boolean> {
+  for (const directory of below) {
+    const base = await realpath(directory).catch(() => directory);
+    if (isBelow(real, base)) return true;
   }
-  return undefined;
+  return false;
 }
 
 function neverPull(image: string): InterlinkError {

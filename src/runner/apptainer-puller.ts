@@ -4,6 +4,8 @@ import type { CommandRunner } from '../base/command.ts';
 import { InterlinkError } from '../base/errors.ts';
 import { PRIVATE_FILE } from '../base/files.ts';
 import { type ImagePuller, PULL_TIMEOUT_MS } from './image-puller.ts';
+import { readSif } from './image-sif.ts';
+import { isLoopbackRegistry } from './loopback-registry.ts';
 
 export interface ApptainerPullerDeps {
   readonly program: string;
@@ -17,21 +19,23 @@ export interface ApptainerPullerDeps {
 export function apptainerPuller({ program, noHttps, environment, commands }: ApptainerPullerDeps): ImagePuller {
   return {
     suffix: '.sif',
-    async pull({ url, target, directory, signal }) {
-      const plain = noHttps || /^docker:\/\/(localhost|127\.[\d.]+|\[::1\])(:\d+)?\//.test(url);
-      const result = await commands.run(
-        [program, '--silent', 'pull', '--force', ...(plain ? ['--no-https'] : []), target, url],
-        {
-          env: {
-            ...environment,
-            APPTAINER_CACHEDIR: join(directory, 'layers'),
-            APPTAINER_TMPDIR: directory,
-          },
-          timeoutMs: PULL_TIMEOUT_MS,
-          signal,
-        },
-      );
-      if (result.exitCode === 0) return chmod(target, PRIVATE_FILE);
+    async pull({ url, target, work, loginFile, signal }) {
+      const options = [
+        // Its own cache has no bound, and was found torn on network file systems. Layers that images share are fetched for each of them.
+        '--disable-cache',
+        ...(noHttps || isLoopbackRegistry(url) ? ['--no-https'] : []),
+        ...(loginFile === undefined ? [] : ['--authfile', loginFile]),
+      ];
+      const result = await commands.run([program, '--silent', 'pull', '--force', ...options, target, url], {
+        env: { ...environment, APPTAINER_CACHEDIR: join(work, 'cache'), APPTAINER_TMPDIR: work },
+        timeoutMs: PULL_TIMEOUT_MS,
+        signal,
+      });
+      if (result.exitCode === 0) {
+        await chmod(target, PRIVATE_FILE);
+        await readSif(target);
+        return;
+      }
       const words = result.timedOut ? `no end after ${PULL_TIMEOUT_MS / 3_600_000} hours` : toolWords(result.stderr);
       throw new InterlinkError('Unavailable', words || `${program} pull ended with exit code ${result.exitCode}`, {
         code: 'ErrImagePull',

@@ -8,4 +8,6 @@ export interface ImageRuntimeOptions {
   readonly rocm: boolean;
   /** What the site puts into each container. */
   readonly binds: readonly Mount[];
+  /** Every registry is asked by plain HTTP; else only those on the worker itself. */
+  readonly noHttps?: boolean;
 }

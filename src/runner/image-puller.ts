@@ -3,12 +3,16 @@ export const PULL_TIMEOUT_MS = 2 * 3_600_000;
 
 /** One image to fetch. */
 export interface ImagePull {
-  /** What the site's rules made of the pod's name for it: `docker://…`, and whatever else the tool knows. */
+  /** What the site's rules made of the pod's name for it: `docker://…@sha256:…`, and whatever else the tool knows. */
   readonly url: string;
-  /** Path of the file that has to be there afterwards, whole and 0600; nothing is there yet. It lies in `directory`, and is moved to its place then. */
+  /** Path of the file that has to be there afterwards, whole and 0600; nothing is there yet. It lies in `work`, and is moved to its place then. */
   readonly target: string;
+  /** A private directory for this pull alone; what is left in it is removed afterwards, or by the next pull of the image if this process is killed. */
+  readonly work: string;
   /** The cache: private, and the place for what the tool keeps besides. */
   readonly directory: string;
+  /** File of `docker login`, 0600, with the one login that the registry has taken; absent when it wanted none. It is gone after the pull. */
+  readonly loginFile?: string;
   readonly signal: AbortSignal;
 }
 
@@ -23,6 +27,8 @@ export interface ImagePuller {
   pull(request: ImagePull): Promise<void>;
   /** Whether the file and all that belongs to it are there. */
   has(path: string): Promise<boolean>;
+  /** Bytes on disk of the file and all that belongs to it; the size of the file when absent. */
+  sizeOf?(path: string): Promise<number>;
   /** Removes the file of an image that no pod uses with all that belongs to it; does nothing when it has gone. */
   remove(path: string): Promise<void>;
 }

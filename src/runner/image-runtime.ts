@@ -16,10 +16,10 @@ import type {
   ResolvedImage,
   RunningContainer,
 } from './container-runtime.ts';
-import { ImageCache } from './image-cache.ts';
 import type { ImageConfig } from './image-config.ts';
 import type { ImageRuntimeOptions } from './image-options.ts';
 import type { ImagePuller } from './image-puller.ts';
+import { ImageStore } from './image-store.ts';
 import { DEFAULT_PATH, findProgram } from './image-tool.ts';
 import { rootIdMap } from './namespace-ids.ts';
 import { PodNamespaces, type PodNamespacesDeps } from './namespace-pod.ts';
@@ -78,7 +78,7 @@ class ImageRuntime implements ContainerRuntime {
   readonly #kind: ImageRuntimeKind;
   readonly #environment: Readonly<Record<string, string>>;
   readonly #path: string;
-  readonly #cache: ImageCache;
+  readonly #store: ImageStore;
   readonly #pod: PodNamespaces;
   readonly #images = new Map<string, Promise<OpenImage>>();
   #gpus: Promise<readonly GpuSupport[]> | undefined;
@@ -92,8 +92,13 @@ class ImageRuntime implements ContainerRuntime {
     this.#path = environment.PATH ?? DEFAULT_PATH;
     const user = currentUser();
     this.#environment = { HOME: user.home, USER: user.userName, ...environment, PATH: this.#path };
-    this.#cache = new ImageCache({
+    this.#store = new ImageStore({
       directory: settings.imageCache ?? join(directory, 'images'),
+      maxBytes: settings.imageCacheBytes,
+      loginDirectory: join(directory, 'login'),
+      environment: this.#environment,
+      noHttps: kind.options.noHttps ?? false,
+      logger: deps.logger,
       puller: kind.puller({
         program: settings.program ?? kind.program,
         environment: this.#environment,
@@ -140,7 +145,7 @@ class ImageRuntime implements ContainerRuntime {
     signal: AbortSignal,
     pull: PullContext,
   ): Promise<ResolvedImage> {
-    return resolveApptainerImage(image, pullPolicy, this.#settings, { cache: this.#cache, pull, signal });
+    return resolveApptainerImage(image, pullPolicy, this.#settings, { store: this.#store, pull, signal });
   }
 
   async start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {
@@ -206,6 +211,7 @@ class ImageRuntime implements ContainerRuntime {
   async close(): Promise<void> {
     this.#images.clear();
     await this.#pod.close();
+    await this.#store.close();
   }
 
   /** Once per image and sandbox; tried again after a failure. */

@@ -1,9 +1,29 @@
 import { z } from 'zod';
+import { messageOf } from '../base/errors.ts';
+import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import { localConfig } from './local/local-config.ts';
 import { policyConfig, volumesConfig } from './site-config.ts';
 import { slurmConfig } from './slurm/slurm-config.ts';
 
 const seconds = (least: number) => z.number().min(least);
+
+/** A quantity of bytes, as `200Gi`. */
+const bytes = z.union([z.string(), z.int()]).transform((value, context) => {
+  try {
+    const size = wholeUnits(parseQuantity(value));
+    if (size >= 1) return size;
+    context.addIssue('must be at least one byte');
+  } catch (error) {
+    context.addIssue(messageOf(error));
+  }
+  return z.NEVER;
+});
+
+/** `host[:port][/path]`. */
+const imageRepository = z
+  .string()
+  .refine((text) => IMAGE_REPOSITORY.test(text), 'must be a registry with or without a path, e.g. harbor.site/hub');
+const IMAGE_REPOSITORY = /^[\w.-]+(:\d+)?(\/[a-z0-9._-]+)*$/i;
 
 /** Section `sidecar` of the configuration file. Which back end is used is told by the command (`interlink sidecar slurm`). */
 export const sidecarConfig = z.strictObject({
@@ -80,7 +100,28 @@ export const sidecarConfig = z.strictObject({
       options: z.array(z.string()).optional().describe('options of the site, e.g. --nv'),
       imageMap: z.record(z.string(), z.string()).optional().describe('image name or prefix → SIF file or directory'),
       imagePrefix: z.string().optional().describe('put before image names without a scheme; docker:// unless set'),
-      imageCache: z.string().optional().describe('directory of pulled images'),
+      imageMirrors: z
+        .record(z.string(), imageRepository)
+        .optional()
+        .describe('registry or beginning of a repository → where it is mirrored, e.g. docker.io: harbor.site/hub'),
+      imageAllow: z
+        .array(z.string().min(1))
+        .optional()
+        .describe('globs of full image names that pods may use, e.g. docker.io/library/*, ghcr.io/**; all unless set'),
+      imagePaths: z
+        .array(z.string().startsWith('/'))
+        .default(['/cvmfs'])
+        .describe('directories below which pods may name images by path'),
+      imageCache: z
+        .string()
+        .startsWith('/')
+        .optional()
+        .describe(
+          'directory of pulled images, on a file system that the workers see; images in the state directory unless set',
+        ),
+      imageCacheBytes: bytes
+        .prefault('200Gi')
+        .describe('size of that directory; images are removed from it that have not been used for the longest time'),
     })
     .prefault({}),
   scratch: z

@@ -74,7 +74,7 @@ export async function openSidecar(deps: OpenSidecarDeps): Promise<OpenedSidecar>
     ? await openChannel(backEnd, config, stateDirectory, journal, { clock, logger })
     : undefined;
   if (channel) resources.defer(() => channel.dispose());
-  const options = engineOptions(`interlink-${kind}`, version, config);
+  const options = engineOptions(`interlink-${kind}`, version, stateDirectory, config);
   const engine = resources.use(
     new BatchEngine(
       { system, journal, files, channel, clock, logger, failpoint },
@@ -86,7 +86,7 @@ export async function openSidecar(deps: OpenSidecarDeps): Promise<OpenedSidecar>
   return { engine, stateDirectory, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-function engineOptions(name: string, version: string, config: SidecarConfig): EngineOptions {
+function engineOptions(name: string, version: string, stateDirectory: string, config: SidecarConfig): EngineOptions {
   const { runtime, scratch, taints, orphans, policy, volumes } = config;
   return {
     name,
@@ -105,7 +105,7 @@ function engineOptions(name: string, version: string, config: SidecarConfig): En
     heartbeatMs: config.heartbeatSeconds * MS,
     sweepMs: Math.min(SWEEP_MS, Math.max(MIN_SWEEP_MS, (config.retentionSeconds * MS) / 2)),
     orphans: { cancel: orphans.action === 'cancel', graceMs: orphans.graceSeconds * MS },
-    runtime: defined(runtime),
+    runtime: { imageCache: join(stateDirectory, 'images'), ...defined(runtime) },
     scratch,
     policy: { ...policy, volumes, runtime: runtime.name, user: ownUser() },
     pods: config.pods,

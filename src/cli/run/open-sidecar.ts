@@ -1,4 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { systemClock } from '../../base/clock.ts';
 import { InterlinkError, messageOf } from '../../base/errors.ts';
@@ -53,9 +55,17 @@ export async function openSidecar(input: CliInput, io: CliIo, say: (line: string
       'runtime process: the commands run on the file system of this machine; only volumes and processes are separate',
     );
   const { volumes, policy, scratch } = values.sidecar;
+  const cache = io.env.XDG_CACHE_HOME || join(homedir(), '.cache');
   return createLocalSidecar({
     site: { volumes, policy, scratch },
-    runtime: { ...settings, name, ...(typeof imageMap === 'string' ? { imageMap: parseImageMap(imageMap) } : {}) },
+    runtime: {
+      imageCache: join(cache, 'interlink/images'),
+      ...settings,
+      name,
+      // Whoever types the command can read what the pod will.
+      imagePaths: ['/'],
+      ...(typeof imageMap === 'string' ? { imageMap: parseImageMap(imageMap) } : {}),
+    },
     clock: systemClock,
     logger: silentLogger,
     environment: Object.fromEntries(

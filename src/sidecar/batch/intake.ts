@@ -8,6 +8,7 @@ import { admitBundle } from './admit-bundle.ts';
 import type { BatchSystem } from './batch-system.ts';
 import { contentHash } from './content-hash.ts';
 import type { Failpoints } from './failpoints.ts';
+import { imageFaults } from './image-faults.ts';
 import type { JobFiles } from './job-files.ts';
 import type { JobTable } from './job-table.ts';
 import type { PodJob } from './pod-job.ts';
@@ -85,11 +86,17 @@ export class Intake {
     const { runtime, scratch, policy } = this.#options;
     const siteVolumes = admitBundle(bundle, policy);
     const plan = system.plan(bundle);
+    const settings = { ...runtime, ...plan.runtime };
+    const faults = imageFaults(bundle.pod, settings);
+    if (faults.length > 0)
+      throw new InterlinkError('Invalid', `pod ${ref.namespace}/${ref.name} cannot run here: ${faults.join('; ')}`, {
+        code: 'sidecar.inadmissible',
+      });
     const token = randomBytes(32).toString('base64url');
     const job: JobSpec = {
       version: 1,
       bundle,
-      runtime: { ...runtime, ...plan.runtime },
+      runtime: settings,
       ...(channel ? { channel: { ...channel(), token } } : {}),
       scratch,
       ...(Object.keys(siteVolumes).length === 0 ? {} : { siteVolumes }),

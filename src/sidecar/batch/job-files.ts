@@ -141,7 +141,8 @@ export class JobFiles {
   /** Removes the pod's secrets and scratch data, keeps its logs and records. */
   async removeSecrets(uid: string): Promise<void> {
     const { root, spec, contents, volumes } = this.directory(uid);
-    for (const path of [spec, volumes, join(root, 'pre-exec.sh')]) await rm(path, { recursive: true, force: true });
+    for (const path of [spec, volumes, join(root, 'pre-exec.sh'), join(root, 'runtime/login')])
+      await rm(path, { recursive: true, force: true });
     // Beside it may lie what a killed sidecar was just writing.
     for (const name of await listIfThere(root))
       if (name.startsWith(basename(contents))) await rm(join(root, name), { force: true });

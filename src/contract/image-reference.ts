@@ -53,3 +53,8 @@ export function parseImageReference(image: string): ImageReference {
     throw fault(`repository name must not be more than ${MAX_NAME} characters`);
   return { domain, path, ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
 }
+
+/** `domain/path@digest` or `:tag`, `latest` where there is neither. */
+export function renderReference({ domain, path, tag = 'latest', digest }: ImageReference): string {
+  return digest === undefined ? `${domain}/${path}:${tag}` : `${domain}/${path}@${digest}`;
+}

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseImageReference } from '../../../src/runner/image-reference.ts';
+import { parseImageReference } from '../../../src/contract/image-reference.ts';
 
 describe('an image name', () => {
   it.each([
