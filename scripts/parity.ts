@@ -1,14 +1,18 @@
 /**
- * `npm run parity [-- --case GLOB… --verbose --compare-only --update-floor]`: runs the pods of `test/parity` on a node of our own and compares what
- * was seen with what a real kubelet did. Prints the whole score and that of the subset which this version claims to meet; fails when one of
- * them is under `test/parity/floor.json`. The last line is `N passed, N failed, N skipped`.
+ * `npm run parity [-- --backend slurm|local… --case GLOB… --verbose --compare-only --update-floor]`: runs the pods of `test/parity` on a node of our
+ * own per back end, both at once unless told otherwise, and compares what was seen with what a real kubelet did. Prints for each back end the whole
+ * score and that of the subset which this version claims to meet; fails when one of them is under `test/parity/floor.json`. The last line is
+ * `N passed, N failed, N skipped`.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { EVERYTHING, environment, missing } from '../test/e2e/support/environment.ts';
-import { startStack } from '../test/e2e/support/stack.ts';
+import { type Stack, startStack } from '../test/e2e/support/stack.ts';
+import type { Site } from '../test/e2e/support/stack-config.ts';
 
 interface CaseResult {
   readonly case: string;
@@ -24,10 +28,11 @@ interface Score {
 
 const root = resolve(import.meta.dirname, '..');
 const suite = join(root, 'test/parity');
-const actual = join(root, 'build/parity');
+const actualOf = (backend: Site): string => join(root, 'build/parity', backend);
 const floorFile = join(suite, 'floor.json');
 const { values } = parseArgs({
   options: {
+    backend: { type: 'string', multiple: true, default: ['slurm', 'local'] },
     case: { type: 'string', multiple: true, default: [] },
     verbose: { type: 'boolean', default: false },
     'compare-only': { type: 'boolean', default: false },
@@ -37,12 +42,20 @@ const { values } = parseArgs({
   },
 });
 
+const BACKENDS: readonly Site[] = ['slurm', 'local'];
+const unknown = values.backend.filter((name) => !BACKENDS.includes(name as Site));
+if (unknown.length > 0) {
+  console.error(`parity: no such back end: ${unknown.join(', ')}; there are ${BACKENDS.join(' and ')}`);
+  process.exit(2);
+}
+const backends = BACKENDS.filter((name) => values.backend.includes(name));
+
 if (!values.locked) {
   if (process.getuid?.() === 0 && !values['compare-only'])
     spawnSync('bash', [join(root, 'scripts/e2e/up.sh')], { stdio: 'inherit' });
   const reason = values['compare-only'] ? undefined : missing([...EVERYTHING]);
   if (reason !== undefined) {
-    console.log(`parity: cannot run here: ${reason}\n0 passed, 0 failed, 2 skipped`);
+    console.log(`parity: cannot run here: ${reason}\n0 passed, 0 failed, ${2 * backends.length} skipped`);
     process.exit(0);
   }
   mkdirSync(environment.directory, { recursive: true });
@@ -60,37 +73,42 @@ const env = {
   PATH: `${join(environment.directory, 'kube/bin')}:${process.env.PATH}`,
 };
 
-if (!values['compare-only']) {
-  if (cases.length === 0) rmSync(actual, { recursive: true, force: true });
-  mkdirSync(actual, { recursive: true });
-  await using stack = await startStack({ name: 'parity', identity: 'node' });
-  const record = [
-    'record.py',
-    '--node',
-    stack.nodeName,
-    '--cases',
-    'cases',
-    '--out',
-    actual,
-    '--parallel',
-    values.parallel,
-    '--force',
-  ];
-  spawnSync('python3', [...record, ...cases], { cwd: suite, env, stdio: ['ignore', 'inherit', 'inherit'] });
+/** Resolves when the recorder has ended; what it could not record counts as missing. */
+async function record(stack: Stack): Promise<void> {
+  const out = actualOf(stack.site);
+  if (cases.length === 0) rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
+  const node = ['--node', stack.nodeName, '--cases', 'cases', '--out', out, '--parallel', values.parallel, '--force'];
+  const recorder = spawn('python3', ['record.py', ...node, ...cases], {
+    cwd: suite,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: recorder.stdout });
+  lines.on('line', (line) => console.log(`${stack.site}: ${line}`));
+  await once(lines, 'close');
 }
 
-function compare(...more: readonly string[]): string {
-  const { stdout } = spawnSync(
-    'python3',
-    ['compare.py', 'expected', actual, '--allow', 'allow.json', ...cases, ...more],
-    {
-      cwd: suite,
-      env,
-      encoding: 'utf8',
-      maxBuffer: 1 << 28,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  );
+if (!values['compare-only']) {
+  await using stacks = new AsyncDisposableStack();
+  // One after the other, as a second that starts meanwhile could take the ports which the first has found free.
+  const started: Stack[] = [];
+  for (const site of backends) {
+    const name = site === 'slurm' ? 'parity' : `parity-${site}`;
+    started.push(stacks.use(await startStack({ name, site, identity: 'node' })));
+  }
+  await Promise.all(started.map(record));
+}
+
+function compare(backend: Site, ...more: readonly string[]): string {
+  const files = ['expected', actualOf(backend), '--allow', 'allow.json'];
+  const { stdout } = spawnSync('python3', ['compare.py', ...files, ...cases, ...more], {
+    cwd: suite,
+    env,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   return stdout;
 }
 
@@ -103,36 +121,42 @@ function scoreOf(results: readonly CaseResult[]): Score & { ofCases: number; ofC
   };
 }
 
-const text = compare(values.verbose ? '--verbose' : '--summary');
-console.log(
-  text
-    .split('\n')
-    .filter((line) => !/^(same: |parity: )/.test(line))
-    .join('\n'),
-);
-const { results } = JSON.parse(compare('--json')) as { results: CaseResult[] };
+type Scores = Record<'whole' | 'subset', Score>;
 const { cases: claimed } = JSON.parse(readFileSync(join(suite, 'subset.json'), 'utf8')) as { cases: string[] };
-const whole = scoreOf(results);
-const subset = scoreOf(results.filter((result) => claimed.includes(result.case)));
-console.log(`parity: ${whole.cases} of ${whole.ofCases} cases (${whole.checks} of ${whole.ofChecks} checks)`);
-console.log(
-  `parity of the subset: ${subset.cases} of ${subset.ofCases} cases (${subset.checks} of ${subset.ofChecks} checks)`,
-);
+const scores: Partial<Record<Site, Scores>> = {};
+for (const backend of backends) {
+  const text = compare(backend, values.verbose ? '--verbose' : '--summary');
+  for (const line of text.split('\n')) if (!/^(same: |parity: )/.test(line)) console.log(`${backend}: ${line}`);
+  const { results } = JSON.parse(compare(backend, '--json')) as { results: CaseResult[] };
+  const whole = scoreOf(results);
+  const subset = scoreOf(results.filter((result) => claimed.includes(result.case)));
+  for (const [what, score] of [
+    [backend, whole],
+    [`the subset on ${backend}`, subset],
+  ] as const)
+    console.log(
+      `parity of ${what}: ${score.cases} of ${score.ofCases} cases (${score.checks} of ${score.ofChecks} checks)`,
+    );
+  const keep = ({ cases, checks }: Score): Score => ({ cases, checks });
+  scores[backend] = { whole: keep(whole), subset: keep(subset) };
+}
 
 if (cases.length > 0) process.exit(0);
+const floors = JSON.parse(existsSync(floorFile) ? readFileSync(floorFile, 'utf8') : '{}') as typeof scores;
 if (values['update-floor']) {
-  const keep = ({ cases, checks }: Score): Score => ({ cases, checks });
-  writeFileSync(floorFile, `${JSON.stringify({ whole: keep(whole), subset: keep(subset) }, null, 2)}\n`);
+  Object.assign(floors, scores);
+  writeFileSync(floorFile, `${JSON.stringify(floors, null, 2)}\n`);
 }
-const floor = JSON.parse(existsSync(floorFile) ? readFileSync(floorFile, 'utf8') : '{}') as Partial<
-  Record<'whole' | 'subset', Score>
->;
 let failed = 0;
-for (const [name, score] of Object.entries({ whole, subset })) {
-  const least = floor[name as 'whole' | 'subset'] ?? { cases: 0, checks: 0 };
-  if (score.cases >= least.cases && score.checks >= least.checks) continue;
-  failed++;
-  console.log(`parity: the score of the ${name} is under its floor of ${least.cases} cases and ${least.checks} checks`);
-}
-console.log(`${2 - failed} passed, ${failed} failed, 0 skipped`);
+for (const backend of backends)
+  for (const name of ['whole', 'subset'] as const) {
+    const score = scores[backend]?.[name] ?? { cases: 0, checks: 0 };
+    const least = floors[backend]?.[name] ?? { cases: 0, checks: 0 };
+    if (score.cases >= least.cases && score.checks >= least.checks) continue;
+    failed++;
+    console.log(
+      `parity: the score of ${name} on ${backend} is under its floor of ${least.cases} cases and ${least.checks} checks`,
+    );
+  }
+console.log(`${2 * backends.length - failed} passed, ${failed} failed, 0 skipped`);
 process.exit(failed > 0 ? 1 : 0);

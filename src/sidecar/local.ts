@@ -2,12 +2,14 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { InterlinkError, systemCodeOf } from '../base/errors.ts';
+import { InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { Pod } from '../kube/types.ts';
-import type { BatchJob, BatchSystem, KnownJob, SubmitRequest } from './batch/batch-system.ts';
+import type { BatchEnd, BatchJob, BatchSystem, KnownJob, SubmitRequest } from './batch/batch-system.ts';
+import { createJobCgroups } from './local/job-cgroups.ts';
 import { findJobProcess, PID_FILE } from './local/job-process.ts';
 import type { LocalConfig } from './local/local-config.ts';
+import { podMemoryLimit } from './local/pod-memory-limit.ts';
 import { podResources } from './pod-resources.ts';
 
 export interface LocalDeps {
@@ -19,10 +21,10 @@ export interface LocalDeps {
 }
 
 /**
- * Leaves the pid, by which the job is found again after a restart of the sidecar, then becomes the batch script and with it the runner. A second start of
- * one job finds the file taken and ends.
+ * Goes into its cgroup when it has one, leaves the pid, by which the job is found again after a restart of the sidecar, then becomes the batch script
+ * and with it the runner. A second start of one job finds the file taken and ends.
  */
-const LAUNCHER = `umask 077; echo $$ >${PID_FILE}.$$; ln ${PID_FILE}.$$ ${PID_FILE} 2>/dev/null || again=1; rm -f ${PID_FILE}.$$; [ -n "\${again-}" ] || exec /bin/sh "$1"`;
+const LAUNCHER = `umask 077; [ -z "$2" ] || echo $$ >"$2" || exit 127; echo $$ >${PID_FILE}.$$; ln ${PID_FILE}.$$ ${PID_FILE} 2>/dev/null || again=1; rm -f ${PID_FILE}.$$; [ -n "\${again-}" ] || exec /bin/sh "$1"`;
 const MEBIBYTE = 1024 * 1024;
 
 /**
@@ -30,8 +32,9 @@ const MEBIBYTE = 1024 * 1024;
  * directories, so nothing is lost with this process; the runner's claim keeps a job that was started twice from running twice.
  */
 export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSystem {
+  const cgroups = config.cgroup === undefined ? undefined : createJobCgroups(config.cgroup);
   const listeners = new Set<() => void>();
-  const exits = new Map<string, { readonly code: number | null; readonly signal: NodeJS.Signals | null }>();
+  const exits = new Map<string, JobExit>();
   /** Started by this process and not yet seen to end. */
   const children = new Set<string>();
   const waiting = new Map<string, SubmitRequest['directory']>();
@@ -39,32 +42,40 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
   const tell = (): void => {
     for (const listener of listeners) listener();
   };
+  const ended = (uid: string, exit: JobExit | undefined): void => {
+    children.delete(uid);
+    if (exit) exits.set(uid, exit);
+    running = Math.max(0, running - 1);
+    startWaiting();
+    tell();
+  };
   const start = (uid: string, directory: SubmitRequest['directory']): void => {
-    const output = openSync(join(directory.root, 'batch.out'), 'a', 0o600);
+    let output: number | undefined;
     try {
-      const child = spawn('/bin/sh', ['-c', LAUNCHER, 'sh', deps.script], {
+      const cgroup = cgroups?.make(uid, directory.root) ?? '';
+      output = openSync(join(directory.root, 'batch.out'), 'a', 0o600);
+      const child = spawn('/bin/sh', ['-c', LAUNCHER, 'sh', deps.script, cgroup], {
         cwd: directory.root,
         env: { ...deps.env },
         stdio: ['ignore', output, output],
         detached: true,
       });
       children.add(uid);
-      const ended = (code: number | null, signal: NodeJS.Signals | null): void => {
-        children.delete(uid);
-        if (child.pid === undefined || isOwner(directory.root, child.pid)) exits.set(uid, { code, signal });
-        running = Math.max(0, running - 1);
-        startWaiting();
-        tell();
-      };
-      child.once('exit', ended);
-      child.once('error', (error) => {
-        deps.logger.error('a job could not be started', { podUid: uid, err: error.message });
-        ended(127, null);
-      });
+      child.once('exit', (code, signal) =>
+        ended(uid, child.pid === undefined || isOwner(directory.root, child.pid) ? { code, signal } : undefined),
+      );
+      child.once('error', (error) => fail(uid, error));
       child.unref();
+    } catch (error) {
+      fail(uid, error);
     } finally {
-      closeSync(output);
+      if (output !== undefined) closeSync(output);
     }
+  };
+  const fail = (uid: string, error: unknown): void => {
+    deps.logger.error('a job could not be started', { podUid: uid, err: messageOf(error) });
+    // Not at once: whoever starts jobs is not done with his list.
+    queueMicrotask(() => ended(uid, { code: 127, signal: null, cause: messageOf(error) }));
   };
   let running = 0;
   let closed = false;
@@ -106,6 +117,7 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
       const message = `${config.maxPods} pods run on this machine, which is its limit`;
       return { ...base, phase: 'pending', state: 'waiting', waiting: { reason: 'Resources', message } };
     }
+    cgroups?.remove(uid);
     return { ...base, phase: 'ended', state: 'ended', end: endOf(jobId, exit) };
   };
 
@@ -113,9 +125,12 @@ export function createLocalSystem(deps: LocalDeps, config: LocalConfig): BatchSy
     name: 'local',
     plan({ pod }) {
       refuseUnknownResources(pod);
-      return { options: [] };
+      const bytes = cgroups && podMemoryLimit(pod);
+      return { options: bytes === undefined ? [] : [String(bytes + config.runnerMemoryMiB * MEBIBYTE)] };
     },
-    async submit({ uid, directory }) {
+    async submit({ uid, directory, plan }) {
+      const [memoryLimit] = plan.options;
+      if (memoryLimit !== undefined) cgroups?.note(directory.root, Number(memoryLimit));
       waiting.set(uid, directory);
       startWaiting();
       return { kind: 'submitted', jobId: `local-${uid}` };
@@ -176,14 +191,18 @@ function isOwner(directory: string, pid: number): boolean {
   }
 }
 
-function endOf(
-  jobId: string,
-  exit: { readonly code: number | null; readonly signal: NodeJS.Signals | null } | undefined,
-) {
+interface JobExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Why there was no process at all. */
+  readonly cause?: string;
+}
+
+function endOf(jobId: string, exit: JobExit | undefined): BatchEnd {
   const how = exit === undefined ? 'is gone' : exit.signal ? `was ended by ${exit.signal}` : `ended with ${exit.code}`;
   return {
     exitCode: exit?.code === 0 ? 0 : exit?.signal === 'SIGTERM' ? 143 : exit?.code || 137,
     containerReason: exit?.code === 0 ? 'Completed' : 'Error',
-    message: `job ${jobId}: its runner ${how}`,
+    message: exit?.cause === undefined ? `job ${jobId}: its runner ${how}` : `job ${jobId}: ${exit.cause}`,
   };
 }

@@ -68,16 +68,30 @@ export async function createProgram(options: ProgramOptions): Promise<Program> {
   };
 }
 
-/** Ends what a run that was itself killed has left of the programs of this directory. */
+/** Ends what a run that was itself killed has left of the programs of this directory, runners of a local sidecar among them. */
 export async function endLeftovers(directory: string): Promise<void> {
   const files = existsSync(directory) ? readdirSync(directory).filter((file) => file.endsWith('.pid')) : [];
-  for (const file of files) {
-    const pid = Number(readFileSync(join(directory, file), 'utf8'));
-    const commandLine = `/proc/${pid}/cmdline`;
-    // The number may long be another process's.
-    const isOurs = (): boolean =>
-      existsSync(commandLine) && readFileSync(commandLine, 'utf8').includes(`${directory}/`);
-    if (isOurs()) process.kill(pid, 'SIGKILL');
-    await until(`process ${pid} of an earlier run ends`, () => !isOurs(), { everyMs: 20 });
+  const noted = files.map((file) => Number(readFileSync(join(directory, file), 'utf8')));
+  const isOf = (pid: number, place: string): boolean => commandLineOf(pid).includes(place);
+  const runners = readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => isOf(pid, `${join(directory, 'interlink')}\0`));
+  // A noted number may long be another process's.
+  for (const pid of [...noted.filter((pid) => isOf(pid, `${directory}/`)), ...runners]) {
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+    await until(`process ${pid} of an earlier run ends`, () => !isOf(pid, `${directory}/`), { everyMs: 20 });
+  }
+}
+
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    // It is no process, or it has just ended.
+    return '';
   }
 }

@@ -5,8 +5,14 @@ import { AUDIENCE, GROUP, type Issuer } from './issuer.ts';
 /** A loopback address that neither a pod nor anything else here has, so that it can be told from theirs. */
 export const NODE_ADDRESS = '127.0.0.2';
 
+/** Where the pods of a stack run. */
+export type Site = 'slurm' | 'local';
+
 /** What the configuration of a stack is made of. */
 export interface StackFacts {
+  readonly kind: Site;
+  /** Cgroup that belongs to the submitting user, where the machine can have one. */
+  readonly cgroup: string | undefined;
   /** Directory of the site's side, owned by the submitting user. */
   readonly site: string;
   /** Directory of the cluster's side. */
@@ -23,6 +29,18 @@ export interface StackFacts {
   readonly channelPort: number;
 }
 
+const SLURM = { slurm: { environment: { SLURM_CONF: environment.slurmConf } } };
+
+/** As much as the pretended cluster has, so that the same pods fit. */
+function localOf({ cgroup }: StackFacts): object {
+  return { local: { maxPods: 110, cpus: 256, memoryMiB: 256_000, ...(cgroup !== undefined && { cgroup }) } };
+}
+
+/** Runners of `local` are on the sidecar's machine, where a unix socket is the way. */
+function channelOf({ kind, channelPort }: StackFacts): object {
+  return kind === 'local' ? {} : { listen: `127.0.0.1:${channelPort}`, advertise: ['127.0.0.1'] };
+}
+
 /** The configuration file of each part. */
 export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar', object> {
   const socket = join(facts.site, 'sidecar', 'sidecar.sock');
@@ -32,11 +50,9 @@ export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar'
         stateDirectory: join(facts.site, 'sidecar'),
         listen: `unix:${socket}`,
         pollIntervalSeconds: facts.pollIntervalSeconds,
-        channel: facts.channel
-          ? { listen: `127.0.0.1:${facts.channelPort}`, advertise: ['127.0.0.1'] }
-          : { enabled: false },
+        channel: facts.channel ? channelOf(facts) : { enabled: false },
         runtime: { name: 'apptainer', imageMap: { 'localhost/busybox': environment.imageSif } },
-        slurm: { environment: { SLURM_CONF: environment.slurmConf } },
+        ...(facts.kind === 'slurm' ? SLURM : localOf(facts)),
       },
     },
     proxy: {
@@ -46,7 +62,7 @@ export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar'
         issuers: [
           { issuer: facts.issuer.url, caFile: facts.issuer.caFile, audiences: [AUDIENCE], allowedGroups: [GROUP] },
         ],
-        sidecars: [{ name: 'slurm', url: `unix:${socket}` }],
+        sidecars: [{ name: facts.kind, url: `unix:${socket}` }],
         stateDirectory: join(facts.site, 'proxy'),
         auditFile: join(facts.site, 'audit.log'),
       },

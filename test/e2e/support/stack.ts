@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { outcomeOf, outputOf } from './command.ts';
 import { environment } from './environment.ts';
 import { type Issuer, startIssuer } from './issuer.ts';
 import { kubectl, kubectlOutcome } from './kubectl.ts';
 import { createProgram, endLeftovers, type Program } from './program.ts';
-import { NODE_ADDRESS, sectionsOf } from './stack-config.ts';
+import { NODE_ADDRESS, type Site, sectionsOf } from './stack-config.ts';
 import { createStackFiles } from './stack-files.ts';
 import { createIdentity, type Identity } from './stack-identity.ts';
 import { untilNodeReady } from './stack-node.ts';
@@ -14,6 +14,8 @@ import { untilNodeReady } from './stack-node.ts';
 export interface StackOptions {
   /** Names the directory, the node and the namespace. */
   readonly name: string;
+  /** `slurm` unless given. A stack of each kind may live at once, not two of Slurm. */
+  readonly site?: Site;
   /** Whether jobs may open the live channel; true unless given. */
   readonly channel?: boolean;
   readonly pollIntervalSeconds?: number;
@@ -24,6 +26,7 @@ export interface StackOptions {
 /** Our own parts, from the built executable: a sidecar and a proxy as the submitting user, and a node. */
 export interface Stack extends AsyncDisposable {
   readonly nodeName: string;
+  readonly site: Site;
   /** For the pods of this stack; removed with it. */
   readonly namespace: string;
   readonly directory: string;
@@ -46,13 +49,13 @@ const FIRST_PORT = Number(process.env.INTERLINK_E2E_PORT ?? 26_443) + 20;
 
 /** Starts everything and waits until the node is Ready; what an earlier run left under the same name is removed first. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { name, channel = true, pollIntervalSeconds = 5, identity = 'serviceAccount' } = options;
+  const { name, site = 'slurm', channel = true, pollIntervalSeconds = 5, identity = 'serviceAccount' } = options;
   const nodeName = `e2e-${name}`;
   const namespace = `e2e-${name}-${randomBytes(3).toString('hex')}`;
   await using undo = new AsyncDisposableStack();
 
   await endLeftovers(join(environment.stacks, name));
-  await cancelAllJobs();
+  await cancelAllJobs(site);
   await kubectl(['delete', 'node', nodeName, '--ignore-not-found']);
   await kubectl(['delete', 'namespace', '-l', `interlink-e2e=${name}`, '--wait=false']);
   const files = await createStackFiles(name);
@@ -66,6 +69,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const port = FIRST_PORT + (await freePortOffset());
   const sections = sectionsOf({
     ...files,
+    kind: site,
+    cgroup: site === 'local' ? await userCgroup() : undefined,
     issuer,
     nodeName,
     channel,
@@ -93,13 +98,13 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await program.start();
     return program;
   };
-  const sidecar = await create('sidecar', 'sidecar', 'slurm');
+  const sidecar = await create('sidecar', 'sidecar', site);
   const proxy = await create('proxy', 'proxy', 'start');
   const vk = await create('vk', 'vk', 'start');
   // Runs before the parts are stopped, so that they can end their pods.
   undo.defer(async () => {
     await kubectlOutcome(['delete', 'namespace', namespace, '--timeout=60s']);
-    await cancelAllJobs();
+    await cancelAllJobs(site);
   });
   await untilNodeReady(nodeName, [sidecar, proxy, vk], { address: NODE_ADDRESS, port: port + 1 });
 
@@ -108,6 +113,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const kept = undo.move();
   return {
     nodeName,
+    site,
     namespace,
     directory: files.directory,
     proxyUrl: `https://127.0.0.1:${port}`,
@@ -123,9 +129,23 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
 }
 
-/** The cluster is these tests' own, and only one run uses it at a time. */
-async function cancelAllJobs(): Promise<void> {
+/** The cluster is these tests' own, and only one run uses it at a time. Jobs of `local` are processes of the stack's directory, see `endLeftovers`. */
+async function cancelAllJobs(site: Site): Promise<void> {
+  if (site !== 'slurm') return;
   await outcomeOf(['scancel', '-u', environment.user], { env: { ...process.env, SLURM_CONF: environment.slurmConf } });
+}
+
+/**
+ * What an administrator does once for a `local` sidecar: a memory cgroup that belongs to the user. Version 2 lets a user move processes only within the
+ * cgroup that his session was given, so there pods have no limit.
+ */
+async function userCgroup(): Promise<string | undefined> {
+  const controller = '/sys/fs/cgroup/memory';
+  if (!existsSync(join(controller, 'memory.limit_in_bytes'))) return undefined;
+  const cgroup = join(controller, 'interlink-e2e');
+  mkdirSync(cgroup, { recursive: true });
+  await outputOf(['chown', environment.user, cgroup]);
+  return cgroup;
 }
 
 /** A multiple of four such that nobody listens on that port or the next three. */

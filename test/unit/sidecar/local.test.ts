@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest';
@@ -122,6 +122,59 @@ test('a resource that this machine does not count is refused by name', async () 
     kind: 'Invalid',
     message: 'the pod asks for nvidia.com/gpu, which this site cannot give; it has cpu, memory, ephemeral-storage',
   });
+});
+
+test.each([
+  ['cgroup v2', 'cgroup.controllers', 'memory.max'],
+  ['cgroup v1', 'memory.limit_in_bytes', 'memory.limit_in_bytes'],
+])(
+  'a pod whose containers all have a memory limit runs in a cgroup with their sum and the runner, %s',
+  async (_, mark, limit) => {
+    const cgroup = join(directory, 'cgroup');
+    await mkdir(cgroup);
+    await writeFile(join(cgroup, mark), '');
+    await using sidecar = await open({ cgroup, runnerMemoryMiB: 10 });
+    const limited = shellPod('until [ -f go ]; do sleep 0.05; done');
+    const spec = { ...limited.spec, containers: [limited.spec?.containers[0], limited.spec?.containers[0]] };
+    const resources = { limits: { memory: '24Mi' } };
+    const containers = spec.containers.map((container, i) => ({
+      name: 'c',
+      ...container,
+      ...(i > 0 && { name: 'd' }),
+      resources,
+    }));
+    const pod = { ...limited, spec: { ...spec, containers } };
+    const free = shellPod('until [ -f go ]; do sleep 0.05; done');
+    for (const each of [pod, free]) await sidecar.engine.create(bundleOf(each), call);
+    for (const each of [pod, free]) await untilStatus(sidecar.engine, each, ({ sandbox }) => sandbox === 'Ready');
+    const own = join(cgroup, `interlink-${pod.metadata?.uid}`);
+    expect(await readFile(join(own, limit), 'utf8')).toBe(String((2 * 24 + 10) * 2 ** 20));
+    expect(await readFile(join(own, 'cgroup.procs'), 'utf8')).toBe(await readFile(processOf(pod), 'utf8'));
+    expect(existsSync(join(cgroup, `interlink-${free.metadata?.uid}`))).toBe(false);
+  },
+);
+
+test('a pod whose memory limit cannot be set fails with the reason and does not run', async () => {
+  const cgroup = join(directory, 'cgroup');
+  await mkdir(cgroup);
+  await writeFile(join(cgroup, 'memory.limit_in_bytes'), '');
+  await using sidecar = await open({ cgroup });
+  await rm(cgroup, { recursive: true });
+  await writeFile(cgroup, 'in the way');
+  const pod = shellPod('true');
+  const [container] = pod.spec?.containers ?? [];
+  const limited = {
+    ...pod,
+    spec: { ...pod.spec, containers: [{ name: 'c', ...container, resources: { limits: { memory: '24Mi' } } }] },
+  };
+  await sidecar.engine.create(bundleOf(limited), call);
+  const status = await untilStatus(sidecar.engine, limited, isGone);
+  expect(status.containers[0]?.state?.terminated?.message).toContain('see sidecar.local.cgroup');
+  expect(existsSync(processOf(limited))).toBe(false);
+});
+
+test('a cgroup setting that names no cgroup is refused at start', async () => {
+  await expect(open({ cgroup: directory })).rejects.toThrow(/is no cgroup with a memory controller/);
 });
 
 test('it offers this machine', async () => {
