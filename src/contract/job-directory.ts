@@ -141,6 +141,9 @@ export interface RunnerStatus {
   readonly initContainers: readonly ContainerStatus[];
 }
 
+/** `reason` of a pod whose job the batch system ended while nobody had deleted the pod, and of which the runner knows no more. */
+export const UNEXPLAINED_END = 'Terminated';
+
 /** One line of `events.ndjson` and one message of the live channel. */
 export interface RunnerRecord {
   /** 1 for the first, then counting up without gaps; the same on both ways. */

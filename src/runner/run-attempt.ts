@@ -1,17 +1,21 @@
-import { rfc3339 } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Container, ContainerState, ContainerStatus } from '../kube/types.ts';
 import { type ContainerRole, fieldPathOf } from './container-role.ts';
+import { LiveContainer } from './live-container.ts';
 import { oomKills } from './oom-counter.ts';
 import type { NewEvent } from './pod-recorder.ts';
 import { type FailedStart, type StartContainerDeps, type StartedContainer, startContainer } from './start-container.ts';
-import { stopContainer } from './stop-container.ts';
 import type { StopOrder } from './stop-order.ts';
 import { terminationMessage } from './termination-message.ts';
+import { wholeSeconds } from './whole-seconds.ts';
 
 /** What running a container takes. */
 export interface RunAttemptDeps extends StartContainerDeps {
   readonly order: StopOrder;
+  /** What the pod gives its containers to end. */
+  readonly graceSeconds: number;
+  /** Whether all other main containers have ended for good. */
+  readonly isLastMain: (name: string) => boolean;
 }
 
 /** A container to run once. */
@@ -24,7 +28,7 @@ export interface Attempt {
   readonly lastState: ContainerState;
   /** Called once its start has come to something, good or bad. */
   readonly onAttempted: () => void;
-  /** Called when what comes after it may start. */
+  /** Called when its startup probe has passed: what comes after it may start. */
   readonly onStarted: () => void;
 }
 
@@ -37,6 +41,8 @@ export interface EndedAttempt {
   readonly status: Partial<ContainerStatus>;
   /** Events that have not been recorded yet. */
   readonly events: readonly NewEvent[];
+  /** A probe had it stopped so that it is started again. */
+  readonly isUnhealthy?: boolean;
   /** What a kubelet shows instead of the end when the container is started again, because the start failed. */
   readonly waiting?: { readonly reason: string; readonly message: string };
 }
@@ -48,38 +54,22 @@ export interface EndedAttempt {
  */
 export async function runAttempt(run: Attempt, deps: RunAttemptDeps): Promise<EndedAttempt | undefined> {
   const { container, role, attempt, lastState, onAttempted } = run;
-  const { name } = container;
-  const { runtime, recorder, stop, network, order, clock } = deps;
-  const fieldPath = fieldPathOf(role, name);
-  const normal = (reason: string, message: string): NewEvent => ({ type: 'Normal', reason, message, fieldPath });
+  const { runtime, clock } = deps;
+  const fieldPath = fieldPathOf(role, container.name);
   const oomBefore = oomKills() ?? 0;
   const started = await startContainer({ container, fieldPath, attempt, lastState, onFault: onAttempted }, deps);
-  onAttempted();
   if (started === undefined) return undefined;
-  if ('terminated' in started) return failedStart(started, run, deps);
+  if ('terminated' in started) {
+    onAttempted();
+    return failedStart(started, run, deps);
+  }
 
-  const { running } = started;
-  const containerID = `${runtime.name}://${running.id}`;
-  const startedAt = wholeSeconds(running.startedAt);
+  const containerID = `${runtime.name}://${started.running.id}`;
   const status = { restartCount: attempt, lastState, imageID: started.image.imageId, containerID };
-  recorder.change(
-    { podIP: network.podIP },
-    { [name]: { ...status, state: { running: { startedAt } }, ready: role !== 'init', started: true } },
-    [normal('Created', 'Container created'), normal('Started', 'Container started')],
-  );
-  run.onStarted();
-  let isStopping = false;
-  const onStop = (): void => {
-    isStopping = true;
-    const message = `Stopping container ${name}`;
-    void stopContainer({ container, fieldPath, running, message, grace: stop, turn: order.turnOf(name) }, deps);
-  };
-  if (stop.signal.aborted) onStop();
-  else stop.signal.addEventListener('abort', onStop, { once: true });
-  const { exitCode, oomKilled, finishedAt } = await running.exited;
+  const end = await new LiveContainer(run, started.running, status, deps).end();
   const endedMs = clock.monotonicMs();
-  stop.signal.removeEventListener('abort', onStop);
-  const isOom = oomKilled || (exitCode === 137 && !isStopping && (oomKills() ?? 0) > oomBefore);
+  const { exitCode, wasStopped, isUnhealthy, hookFailure } = end;
+  const isOom = end.oomKilled || (exitCode === 137 && !wasStopped && (oomKills() ?? 0) > oomBefore);
   started.log.close();
   const message = await readMessage(container, started, exitCode, deps);
   // No `signal`: a kubelet never sets it, the exit code says it.
@@ -87,11 +77,12 @@ export async function runAttempt(run: Attempt, deps: RunAttemptDeps): Promise<En
     exitCode,
     reason: isOom ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error',
     ...(message === undefined ? {} : { message }),
-    startedAt,
-    finishedAt: wholeSeconds(finishedAt),
+    startedAt: wholeSeconds(started.running.startedAt),
+    finishedAt: wholeSeconds(end.finishedAt),
     containerID,
   };
-  return { terminated, endedMs, status, events: [] };
+  const waiting = hookFailure === undefined ? {} : { waiting: { reason: 'PostStartHookError', message: hookFailure } };
+  return { terminated, endedMs, status, events: [], isUnhealthy, ...waiting };
 }
 
 function failedStart(
@@ -126,9 +117,4 @@ async function readMessage(
     logger.warn('termination message cannot be read', { container: container.name, err: error });
     return `Error on reading termination message: ${messageOf(error)}`;
   }
-}
-
-/** `metav1.Time` knows whole seconds only. */
-function wholeSeconds(time: string): string {
-  return rfc3339(Date.parse(time));
 }

@@ -43,7 +43,9 @@ export async function runContainer(run: ContainerRun, deps: RunContainerDeps): P
       if (last) recordEnd(run, last, deps);
       return last?.terminated.exitCode;
     }
+    const before: EndedAttempt | undefined = last;
     last = ended;
+    if (ended.isUnhealthy && !stop.signal.aborted && isRestartedAtOnce(backoff, before)) continue;
     if (stop.signal.aborted || !restartsAfter(pod, role, ended.terminated.exitCode)) {
       recordEnd(run, ended, deps);
       return ended.terminated.exitCode;
@@ -57,6 +59,19 @@ export async function runContainer(run: ContainerRun, deps: RunContainerDeps): P
     }
     backoff.restart(ended.endedMs);
   }
+}
+
+/**
+ * Whether a container that a probe had stopped is started again without a wait, as if it had not ended. A kubelet then looks at the end of the attempt before
+ * that one; only when that is too near does this end count as one.
+ *
+ * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/kuberuntime/kuberuntime_manager.go doBackOff
+ */
+function isRestartedAtOnce(backoff: RestartBackoff, before: EndedAttempt | undefined): boolean {
+  if (before === undefined) return true;
+  if (backoff.remainingMs(before.endedMs) > 0) return false;
+  backoff.restart(before.endedMs);
+  return true;
 }
 
 /** Shows the end, then what the container waits for. Rejects when the pod is stopped. */

@@ -1,7 +1,13 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import type { Clock } from '../base/clock.ts';
-import { type JobSpec, jobDirectory, type RunnerRecord, type StopRequest } from '../contract/job-directory.ts';
+import {
+  type JobSpec,
+  jobDirectory,
+  type RunnerRecord,
+  type StopRequest,
+  UNEXPLAINED_END,
+} from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
@@ -136,7 +142,7 @@ function terminatedFailure({ timeLimitSeconds }: JobSpec, elapsedSeconds: number
       }
     : {
         phase: 'Failed',
-        reason: 'Terminated',
+        reason: UNEXPLAINED_END,
         message: 'The batch system ended the job (SIGTERM) although nobody had deleted the pod',
       };
 }

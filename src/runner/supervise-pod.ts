@@ -12,9 +12,7 @@ export interface SupervisedPod {
   readonly isOverdue: boolean;
 }
 
-export interface SupervisePodDeps extends Omit<RunContainerDeps, 'order'> {
-  readonly graceSeconds: number;
-}
+export type SupervisePodDeps = Omit<RunContainerDeps, 'order' | 'isLastMain'>;
 
 /**
  * Runs the pod's containers as a kubelet does: init containers one after the other, each until it has ended well, a sidecar until it has started;
@@ -35,8 +33,11 @@ export async function supervisePod(deps: SupervisePodDeps): Promise<SupervisedPo
   });
   let firstFailure: number | undefined;
   const sidecars: Promise<unknown>[] = [];
+  const mains = new Set((pod.spec?.containers ?? []).map(({ name }) => name));
+  const isLastMain = (name: string): boolean => mains.has(name) && mains.size === 1;
   const run = (container: Container, role: ContainerRole, waiter: Partial<ContainerRun> = {}) => {
-    const end = runContainer({ container, role, ...waiter }, { ...deps, order }).then((exitCode) => {
+    const end = runContainer({ container, role, ...waiter }, { ...deps, order, isLastMain }).then((exitCode) => {
+      mains.delete(container.name);
       if (role !== 'sidecar' && exitCode !== 0 && exitCode !== undefined) firstFailure ??= exitCode;
       return exitCode;
     });

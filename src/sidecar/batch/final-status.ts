@@ -1,5 +1,5 @@
 import { rfc3339 } from '../../base/clock.ts';
-import type { RunnerStatus } from '../../contract/job-directory.ts';
+import { type RunnerStatus, UNEXPLAINED_END } from '../../contract/job-directory.ts';
 import type { PodEvent, PodStatus } from '../../contract/pod-status.ts';
 import type { ContainerStatus } from '../../kube/types.ts';
 import type { BatchEnd } from './batch-system.ts';
@@ -18,6 +18,14 @@ const EARLY_SECONDS = 60;
 /** Seconds between the start of the job and that of its runner, with rounding. */
 const START_SECONDS = 5;
 
+/** `podReason` of a job of which nobody knows the end. */
+export const JOB_LOST = 'JobLost';
+
+/** Whether the runner has told the end of a pod that the batch system ended without saying why. */
+export function isUnexplained({ sandbox, reason }: RunnerStatus): boolean {
+  return sandbox === 'Gone' && reason === UNEXPLAINED_END;
+}
+
 /** What is known when a job has ended. */
 export interface EndFacts {
   readonly record: JobRecord;
@@ -29,14 +37,21 @@ export interface EndFacts {
   readonly nowMs: number;
 }
 
-/** The last status of a pod whose runner has told its end; says so when it was the batch system's time limit that ended it. */
-export function endedByRunner(facts: EndFacts, runner: RunnerStatus): PodStatus {
+/**
+ * The last status of a pod whose runner has told its end; says so when it was the batch system's time limit that ended it, and the batch system's own cause where
+ * the runner knows none.
+ */
+export function endedByRunner(facts: EndFacts, runner: RunnerStatus, end?: BatchEnd): PodStatus {
   const status = fromRunner(facts, runner);
+  if (isUnexplained(runner) && end?.podReason !== undefined && end.podReason !== JOB_LOST)
+    return { ...status, reason: end.podReason, message: end.message };
   const { timeLimitSeconds, warningSeconds } = facts.record.plan;
   const limit = timeLimitSeconds ?? facts.timeLimitSeconds;
   if (limit === undefined || facts.record.stop || status.phase) return status;
   const ranSeconds = (lastFinish(status, facts.nowMs) - Date.parse(runner.startTime)) / 1000;
-  const killed = [...status.initContainers, ...status.containers].some(
+  // Sidecars are told to end when the pod has completed: what they end with says nothing.
+  const hasBegun = status.containers.some(({ state }) => state?.terminated !== undefined);
+  const killed = (hasBegun ? status.containers : status.initContainers).some(
     ({ state }) => [137, 143].includes(state?.terminated?.exitCode ?? 0) && state?.terminated?.reason !== 'OOMKilled',
   );
   const early = START_SECONDS + (warningSeconds === undefined ? 0 : warningSeconds + EARLY_SECONDS);

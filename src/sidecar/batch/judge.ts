@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/logger.ts';
 import type { BatchEnd, BatchJob, BatchSystem, JobListing } from './batch-system.ts';
+import { JOB_LOST } from './final-status.ts';
 import type { JobFiles } from './job-files.ts';
 import type { PodJob } from './pod-job.ts';
 import type { Submitter } from './submitter.ts';
@@ -98,7 +99,7 @@ export class Judge {
   async #ended(job: PodJob, row: BatchJob): Promise<void> {
     const { clock } = this.#deps;
     if (!job.over) await job.readRecords();
-    if (!job.over && this.#options.recordGraceMs > 0 && !row.neverRan) {
+    if (!job.over && !job.hasLastWord && this.#options.recordGraceMs > 0 && !row.neverRan) {
       if (job.endSeenMs === undefined) {
         job.endSeenMs = clock.monotonicMs();
         this.#deps.spawn(
@@ -123,7 +124,7 @@ export class Judge {
       return {
         exitCode: LOST_EXIT_CODE,
         containerReason: 'Error',
-        podReason: 'JobLost',
+        podReason: JOB_LOST,
         message: `${end.message}, but its runner never recorded the end of the containers; see runner.log in the job directory`,
       };
     if (job.lastSeq > 0 || end.exitCode === 0) return end;
@@ -214,7 +215,7 @@ export class Judge {
     await job.endByBatch({
       exitCode: LOST_EXIT_CODE,
       containerReason: 'Error',
-      podReason: 'JobLost',
+      podReason: JOB_LOST,
       message: `job ${jobId}: ${accounting} has known of it for ${Math.round(missingMs / 1000)} s${job.batch ? ` (last state ${job.batch.state})` : ''}`,
     });
     await job.insist({ gone: true });

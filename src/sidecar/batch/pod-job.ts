@@ -5,7 +5,7 @@ import type { JobDirectory, RunnerRecord, RunnerStatus } from '../../contract/jo
 import { MAX_EVENTS, type PodEvent, type PodStatus } from '../../contract/pod-status.ts';
 import type { BatchEnd, BatchJob, KnownJob } from './batch-system.ts';
 import { composeStatus } from './compose-status.ts';
-import { endedByBatch, endedByRunner } from './final-status.ts';
+import { type EndFacts, endedByBatch, endedByRunner, isUnexplained } from './final-status.ts';
 import type { JobRecord } from './job-record.ts';
 import type { Journal } from './journal.ts';
 import { RecordReader } from './record-reader.ts';
@@ -33,6 +33,8 @@ export class PodJob {
   readonly #listeners = new Set<() => void>();
   #record: JobRecord;
   #runner: RunnerStatus | undefined;
+  /** The end that the runner told without knowing its cause. */
+  #lastWord: RunnerStatus | undefined;
   #events: readonly PodEvent[] = [];
   #lastSeq = 0;
   #published = '';
@@ -81,6 +83,11 @@ export class PodJob {
   /** Whether the runner is known to have begun or the batch system to have started it. */
   get started(): boolean {
     return this.#runner !== undefined || this.batch?.phase === 'running';
+  }
+
+  /** Whether the runner has told the end and only the batch system can tell its cause. */
+  get hasLastWord(): boolean {
+    return this.#lastWord !== undefined;
   }
 
   /** Why nobody knows whether the job was submitted; undefined when that is known or under way. */
@@ -192,8 +199,8 @@ export class PodJob {
   /** Ends the pod by the batch system's verdict unless its end is known already. */
   endByBatch(end: BatchEnd): Promise<void> {
     return this.#inTurn(async () => {
-      const nowMs = this.#deps.clock.nowMs();
-      await this.#end(endedByBatch({ record: this.#record, runner: this.#runner, events: this.#events, nowMs }, end));
+      const facts = this.#endFacts(this.#runner);
+      await this.#end(this.#lastWord ? endedByRunner(facts, this.#lastWord, end) : endedByBatch(facts, end));
     });
   }
 
@@ -204,18 +211,26 @@ export class PodJob {
   async #take(record: RunnerRecord): Promise<void> {
     if (record.seq <= this.#lastSeq || this.over) return;
     this.#lastSeq = record.seq;
-    this.#runner = record.status;
     if (record.events.length > 0) this.#events = [...this.#events, ...record.events].slice(-MAX_EVENTS);
     this.missingSinceMs = undefined;
+    if (isUnexplained(record.status) && !this.#record.stop) {
+      // The batch system shows the end of the job with its cause soon; until then the pod is what it was.
+      this.#lastWord = record.status;
+      return;
+    }
+    this.#runner = record.status;
     if (record.status.sandbox !== 'Gone') return this.announce();
-    const facts = {
+    await this.#end(endedByRunner(this.#endFacts(record.status), record.status));
+  }
+
+  #endFacts(runner: RunnerStatus | undefined): EndFacts {
+    return {
       record: this.#record,
-      runner: record.status,
+      runner,
       events: this.#events,
       timeLimitSeconds: this.batch?.timeLimitSeconds,
       nowMs: this.#deps.clock.nowMs(),
     };
-    await this.#end(endedByRunner(facts, record.status));
   }
 
   async #end(final: PodStatus): Promise<void> {

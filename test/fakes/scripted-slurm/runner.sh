@@ -8,8 +8,8 @@ started=$(now)
 seq=0
 record() {
   seq=$((seq + 1))
-  printf '{"seq":%s,"time":"%s","status":{"sandbox":"%s","nodeName":"n1","startTime":"%s","containers":[{"name":"c","image":"i","imageID":"","ready":false,"restartCount":0,"containerID":"fake://%064d","state":%s}],"initContainers":[]},"events":[]}\n' \
-    "$seq" "$(now)" "$1" "$started" "$uid" "$2" >>events.ndjson
+  printf '{"seq":%s,"time":"%s","status":{"sandbox":"%s",%s"nodeName":"n1","startTime":"%s","containers":[{"name":"c","image":"i","imageID":"","ready":false,"restartCount":0,"containerID":"fake://%064d","state":%s}],"initContainers":[]},"events":[]}\n' \
+    "$seq" "$(now)" "$1" "${3:-}" "$started" "$uid" "$2" >>events.ndjson
 }
 line=$(sed -n 's/.*"command":\["\([^"]*\)".*/\1/p' pod.json)
 record Ready "{\"running\":{\"startedAt\":\"$started\"}}"
@@ -24,5 +24,6 @@ code=$?
 case $line in *vanish*) exit "$code" ;; esac
 end="{\"terminated\":{\"exitCode\":$code,\"reason\":\"$([ "$code" -eq 0 ] && echo Completed || echo Error)\",\"startedAt\":\"$started\",\"finishedAt\":\"$(now)\"}}"
 record Ready "$end"
-record Gone "$end"
+case $line in *unexplained*) why='"phase":"Failed","reason":"Terminated","message":"SIGTERM",' ;; esac
+record Gone "$end" "${why:-}"
 exit "$code"

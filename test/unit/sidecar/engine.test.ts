@@ -152,6 +152,31 @@ test.concurrent.for<[string, object, object]>([
   },
 );
 
+test.concurrent.for([
+  ['PREEMPTED', 'Preempted', 'Slurm PREEMPTED'],
+  ['FAILED', 'Terminated', 'SIGTERM'],
+])(
+  'a job that ends as %s and whose runner knows no cause ends the pod with %s, once',
+  async ([state, reason, message], { expect }) => {
+    await using slurm = await ScriptedSlurm.create();
+    await slurm.endAs(state as string);
+    await using sidecar = await slurm.open();
+    const { engine } = sidecar;
+    const wanted = shellPod('true # unexplained');
+    const seen: string[] = [];
+    await engine.create(bundleOf(wanted), call);
+    const status = await untilStatus(engine, wanted, (one) => {
+      if (one.reason) seen.push(one.reason);
+      return isGone(one);
+    });
+    expect(status).toMatchObject({ phase: 'Failed', reason });
+    expect(status.message).toContain(message);
+    // The containers keep what the runner said of them.
+    expect(status.containers[0]?.state?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' });
+    expect(seen.filter((one) => one === 'Terminated' || one === 'Preempted')).toEqual([reason]);
+  },
+);
+
 test.concurrent('a job that succeeds while its runner never told the end is not taken for a success', async ({
   expect,
 }) => {

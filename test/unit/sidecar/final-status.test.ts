@@ -48,7 +48,47 @@ const end: BatchEnd = {
   message: 'Slurm TIMEOUT after 1:00',
 };
 
+describe('a pod that the batch system ended and whose runner cannot tell why', () => {
+  const word = runner(
+    { terminated: { exitCode: 0, reason: 'Completed', finishedAt: time(5) } },
+    { phase: 'Failed', reason: 'Terminated', message: 'SIGTERM' },
+  );
+  const facts = { record: record(), runner: undefined, events: [], nowMs: START };
+
+  test('has the cause that the batch system knows', () => {
+    const preempted = { ...end, podReason: 'Preempted', message: 'Slurm PREEMPTED' };
+    expect(endedByRunner(facts, word, preempted)).toMatchObject({
+      phase: 'Failed',
+      reason: 'Preempted',
+      message: 'Slurm PREEMPTED',
+      containers: [{ state: { terminated: { exitCode: 0 } } }],
+    });
+  });
+
+  test.each([
+    ['nothing', undefined],
+    ['no cause', { exitCode: 1, containerReason: 'Error', message: 'FAILED' }],
+    ['only that it is lost', { ...end, podReason: 'JobLost' }],
+  ] as const)("keeps its runner's word when the batch system knows %s", (_, verdict) => {
+    expect(endedByRunner(facts, word, verdict)).toMatchObject({ reason: 'Terminated', message: 'SIGTERM' });
+  });
+
+  test("keeps a cause that its runner knows, whatever the batch system's is", () => {
+    const known = { ...word, reason: 'DeadlineExceeded' };
+    expect(endedByRunner(facts, known, { ...end, podReason: 'Cancelled' })).toMatchObject({ reason: 'DeadlineExceeded' });
+  });
+});
+
 describe('a pod that its runner ended', () => {
+  test('completed near the limit, and its sidecar was told to end: that is no deadline', () => {
+    const status = runner({ terminated: { exitCode: 0, reason: 'Completed', finishedAt: time(60) } });
+    const [init] = status.initContainers;
+    const sidecar = { ...init, name: 's', state: { terminated: { exitCode: 143, finishedAt: time(60) } } };
+    const facts = { record: record({ plan: { options: [], timeLimitSeconds: 60 } }), runner: undefined, events: [] };
+    const ended = endedByRunner({ ...facts, nowMs: START }, { ...status, initContainers: [sidecar as never] });
+    expect(ended.phase).toBeUndefined();
+  });
+
   const ended = (
     exitCode: number,
     seconds: number,
