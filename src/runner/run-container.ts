@@ -48,6 +48,8 @@ export async function runContainer(run: ContainerRun, deps: RunContainerDeps): P
     if (ended.isUnhealthy && !stop.signal.aborted && isRestartedAtOnce(backoff, before)) continue;
     if (stop.signal.aborted || !restartsAfter(pod, role, ended.terminated.exitCode)) {
       recordEnd(run, ended, deps);
+      // Its restart was due and is not wanted any more.
+      if (ended.isUnhealthy && !stop.signal.aborted) recordBackOff(run, deps);
       return ended.terminated.exitCode;
     }
     try {
@@ -92,19 +94,16 @@ async function waitForRestart(
   const restMs = backoff.remainingMs(endedMs);
   if (restMs === 0) return waiting && clock.sleep(FAILED_START_SHOWN_MS, { signal });
 
-  const fieldPath = fieldPathOf(run.role, name);
-  recorder.change({}, {}, [
-    {
-      type: 'Warning',
-      reason: 'BackOff',
-      message: `Back-off restarting failed container ${name} in pod ${formatPod(pod)}`,
-      fieldPath,
-    },
-  ]);
+  recordBackOff(run, deps);
   await clock.sleep(Math.min(END_SHOWN_MS, restMs), { signal });
   const message = `back-off ${goDuration(backoff.delayMs)} restarting failed container=${name} pod=${formatPod(pod)}`;
   recorder.change({}, { [name]: { ...notReady, state: { waiting: { reason: 'CrashLoopBackOff', message } } } }, []);
   await clock.sleep(backoff.remainingMs(endedMs), { signal });
+}
+
+function recordBackOff({ container: { name }, role }: ContainerRun, { pod, recorder }: RunContainerDeps): void {
+  const message = `Back-off restarting failed container ${name} in pod ${formatPod(pod)}`;
+  recorder.change({}, {}, [{ type: 'Warning', reason: 'BackOff', message, fieldPath: fieldPathOf(role, name) }]);
 }
 
 function recordEnd(

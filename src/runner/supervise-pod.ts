@@ -12,6 +12,7 @@ export interface SupervisedPod {
   readonly isOverdue: boolean;
 }
 
+/** What running the containers of a pod takes. */
 export type SupervisePodDeps = Omit<RunContainerDeps, 'order' | 'isLastMain'>;
 
 /**

@@ -72,6 +72,9 @@ describe('a container whose liveness probe fails', () => {
       records.filter((record) => stateOf(record, 'c') === 'running').map((r) => statusOf(r, 'c').started),
     ).not.toContain(true);
     expect(statusOf(records.at(-1), 'c')).toMatchObject({ restartCount: 2, state: { terminated: { exitCode: 0 } } });
+    expect(eventsOf(records).at(-1)).toMatch(
+      /^Warning BackOff spec.containers{c} Back-off restarting failed container c /,
+    );
     expect(await killings(bench)).toEqual(
       Array(3).fill('Normal Killing spec.containers{c} Container c failed startup probe, will be restarted'),
     );

@@ -75,7 +75,9 @@ describe('a pod that the batch system ended and whose runner cannot tell why', (
 
   test("keeps a cause that its runner knows, whatever the batch system's is", () => {
     const known = { ...word, reason: 'DeadlineExceeded' };
-    expect(endedByRunner(facts, known, { ...end, podReason: 'Cancelled' })).toMatchObject({ reason: 'DeadlineExceeded' });
+    expect(endedByRunner(facts, known, { ...end, podReason: 'Cancelled' })).toMatchObject({
+      reason: 'DeadlineExceeded',
+    });
   });
 });
 
