@@ -2,6 +2,8 @@ import type { ReflectorHandlers } from './reflector.ts';
 
 /** What the mirror needs to see of an object. */
 export interface MirroredObject {
+  /** Of ConfigMaps and Secrets: the content never changes. */
+  readonly immutable?: boolean;
   readonly metadata?: {
     readonly namespace?: string;
     readonly name?: string;

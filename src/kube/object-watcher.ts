@@ -19,7 +19,8 @@ export interface WatchedObject<T> extends Disposable {
 
 /**
  * Follows single objects for as long as somebody needs them: one watch per object, shared by all who need it, never a list of a namespace. Where the
- * rights allow only `get`, or when there are too many, the object is asked for from time to time instead.
+ * rights allow only `get`, or when there are too many, the object is asked for from time to time instead. One that says that it is immutable is taken as it is, as by
+ * a kubelet, and no longer followed.
  */
 export interface ObjectWatcher<T> extends AsyncDisposable {
   acquire(namespace: string, name: string): WatchedObject<T>;
@@ -130,7 +131,9 @@ class Entry<T extends MirroredObject> {
   readonly #namespace: string;
   readonly #name: string;
   readonly #stopped = new AbortController();
+  readonly #settled = new AbortController();
   #reflector: Reflector<T> | undefined;
+  #immutable: T | undefined;
   #known: { readonly object: T | undefined; readonly atMs: number } | undefined;
   #asking: Promise<T | undefined> | undefined;
 
@@ -146,6 +149,7 @@ class Entry<T extends MirroredObject> {
   }
 
   async current(signal: AbortSignal): Promise<T | undefined> {
+    if (this.#immutable !== undefined) return this.#immutable;
     // A watch may be behind by moments: an object that it does not have may have been made just now, before the pod that needs it.
     const watched = this.#reflector?.following ? this.#reflector.get(this.#namespace, this.#name) : undefined;
     if (watched !== undefined) return watched;
@@ -164,6 +168,10 @@ class Entry<T extends MirroredObject> {
     const forbidden = new AbortController();
     let refusals = 0;
     const changed = (): void => this.#notify();
+    const seen = (object: T): void => {
+      this.#settle(object);
+      this.#notify();
+    };
     const { logger } = this.#deps;
     // Trouble with the server is told by those who watch pods; here it would be told once per object.
     const debug: Logger['debug'] = (message, fields) => logger.debug(message, fields);
@@ -174,8 +182,8 @@ class Entry<T extends MirroredObject> {
         kind: this.#kind,
         query: { namespace: this.#namespace, fieldSelector: `metadata.name=${this.#name}` },
         handlers: {
-          added: changed,
-          updated: changed,
+          added: seen,
+          updated: seen,
           deleted: changed,
           failed: (error) => {
             refusals = isKind(error, 'Forbidden') ? refusals + 1 : 0;
@@ -185,7 +193,7 @@ class Entry<T extends MirroredObject> {
       },
     );
     this.#reflector = reflector;
-    await reflector.run(AbortSignal.any([this.#stopped.signal, forbidden.signal]));
+    await reflector.run(AbortSignal.any([this.#stopped.signal, this.#settled.signal, forbidden.signal]));
     this.#reflector = undefined;
     return forbidden.signal.aborted ? 'forbidden' : 'stopped';
   }
@@ -196,6 +204,7 @@ class Entry<T extends MirroredObject> {
     while (!this.#stopped.signal.aborted) {
       try {
         const now = await this.current(this.#stopped.signal);
+        if (this.#immutable !== undefined) return;
         await clock.sleep(now === undefined ? POLL_MISSING_MS : POLL_PRESENT_MS, { signal: this.#stopped.signal });
       } catch (error) {
         if (this.#stopped.signal.aborted) return;
@@ -220,11 +229,19 @@ class Entry<T extends MirroredObject> {
     } catch (error) {
       if (!isKind(error, 'NotFound')) throw error;
     }
+    if (object !== undefined) this.#settle(object);
     const before = this.#known;
     this.#known = { object, atMs: clock.monotonicMs() };
     if (before !== undefined && before.object?.metadata?.resourceVersion !== object?.metadata?.resourceVersion)
       this.#notify();
     return object;
+  }
+
+  /** Ends the following of an object that cannot change. */
+  #settle(object: T): void {
+    if (object.immutable !== true) return;
+    this.#immutable = object;
+    this.#settled.abort();
   }
 
   #notify(): void {

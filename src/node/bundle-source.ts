@@ -1,23 +1,21 @@
-import type { Clock } from '../base/clock.ts';
-import { InterlinkError } from '../base/errors.ts';
 import type { ObjectSource, TokenAsk } from '../contract/object-source.ts';
-import { TOKEN_REQUESTS } from '../kube/kinds.ts';
-import type { KubeClient } from '../kube/kube-client.ts';
-import { objectReferences } from '../kube/object-references.ts';
+import { type ObjectReferences, volumeReferences } from '../kube/object-references.ts';
 import type { ObjectWatcher, WatchedObject } from '../kube/object-watcher.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ConfigMap, Pod, Secret, Service } from '../kube/types.ts';
 import { withDeadline } from '../kube/with-deadline.ts';
+import { PodTokens, type PodTokensDeps } from './pod-tokens.ts';
 
 const SERVICES_MS = 5_000;
 
-export interface BundleSourceDeps {
-  readonly clock: Clock;
-  readonly kube: KubeClient;
+export interface BundleSourceDeps extends PodTokensDeps {
   readonly configMaps: ObjectWatcher<ConfigMap>;
   readonly secrets: ObjectWatcher<Secret>;
   readonly services: Reflector<Service>;
 }
+
+/** What a source follows; everything that the pod refers to, or just what its volumes show. */
+export type SourceNames = Pick<ObjectReferences, 'configMaps' | 'secrets'> & Partial<ObjectReferences>;
 
 interface Call {
   readonly signal: AbortSignal;
@@ -25,19 +23,23 @@ interface Call {
 
 /**
  * What one pod refers to, from the API server: each ConfigMap and Secret is followed for as long as this lives, so that a missing one is noticed when it
- * appears. A token is asked for once, however often the bundle is made.
+ * appears. A token is asked for once in its life, however often the bundle is made.
  */
 export class BundleSource implements ObjectSource, Disposable {
   readonly #deps: BundleSourceDeps;
   readonly #configMaps = new Map<string, WatchedObject<ConfigMap>>();
   readonly #secrets = new Map<string, WatchedObject<Secret>>();
-  readonly #tokens = new Map<string, string>();
+  readonly #tokens: PodTokens;
 
-  /** @param changed called after each change of an object that the pod refers to */
-  constructor(deps: BundleSourceDeps, pod: Pod, changed: () => void) {
+  /**
+   * @param names the objects that are followed
+   * @param changed called after each change of one of them
+   */
+  constructor(deps: BundleSourceDeps, pod: Pod, names: SourceNames, changed: () => void) {
     this.#deps = deps;
+    this.#tokens = new PodTokens(deps);
     const namespace = pod.metadata?.namespace ?? 'default';
-    const { configMaps, secrets, pullSecrets } = objectReferences(pod);
+    const { configMaps, secrets, pullSecrets = [] } = names;
     for (const name of configMaps) this.#configMaps.set(name, deps.configMaps.acquire(namespace, name));
     for (const name of new Set([...secrets, ...pullSecrets]))
       this.#secrets.set(name, deps.secrets.acquire(namespace, name));
@@ -62,35 +64,34 @@ export class BundleSource implements ObjectSource, Disposable {
     return services.list();
   }
 
-  async serviceAccountToken(ask: TokenAsk, { signal }: Call): Promise<string> {
-    const key = JSON.stringify([ask.serviceAccount, ask.audience, ask.expirationSeconds]);
-    const known = this.#tokens.get(key);
-    if (known !== undefined) return known;
-    const { namespace, serviceAccount: name, audience, expirationSeconds, podName, podUid } = ask;
-    const answer = await this.#deps.kube.create(
-      TOKEN_REQUESTS,
-      { namespace, name, subresource: 'token' },
-      {
-        apiVersion: 'authentication.k8s.io/v1',
-        kind: 'TokenRequest',
-        spec: {
-          audiences: audience === undefined ? [] : [audience],
-          ...(expirationSeconds === undefined ? {} : { expirationSeconds }),
-          boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: podName, uid: podUid },
-        },
-      },
-      { signal },
-    );
-    const token = answer.status?.token;
-    if (!token)
-      throw new InterlinkError('Unavailable', `serviceaccounts ${JSON.stringify(name)}: the API server gave no token`);
-    this.#tokens.set(key, token);
-    return token;
+  serviceAccountToken(ask: TokenAsk, { signal }: Call): Promise<string> {
+    return this.#tokens.get(ask, signal);
+  }
+
+  /** Monotonic time at which a token should be renewed by making the volumes anew; undefined when there is none. */
+  get renewMs(): number | undefined {
+    return this.#tokens.renewMs;
+  }
+
+  /** Follows from now on what volumes show and nothing else; what only the start of the pod needed is given up. */
+  keepVolumes(pod: Pod): void {
+    const { configMaps, secrets } = volumeReferences(pod);
+    release(this.#configMaps, configMaps);
+    release(this.#secrets, secrets);
   }
 
   [Symbol.dispose](): void {
-    for (const object of [...this.#configMaps.values(), ...this.#secrets.values()]) object[Symbol.dispose]();
-    this.#tokens.clear();
+    release(this.#configMaps, new Set());
+    release(this.#secrets, new Set());
+  }
+}
+
+/** Gives up the objects that are not in `kept`. */
+function release(objects: Map<string, Disposable>, kept: ReadonlySet<string>): void {
+  for (const [name, object] of objects) {
+    if (kept.has(name)) continue;
+    object[Symbol.dispose]();
+    objects.delete(name);
   }
 }
 

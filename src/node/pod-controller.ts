@@ -8,6 +8,7 @@ import type { ResourceList } from '../kube/container-resource.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import { CONFIG_MAPS, PODS, SECRETS, SERVICES } from '../kube/kinds.ts';
 import type { KubeClient } from '../kube/kube-client.ts';
+import { objectReferences, volumeReferences } from '../kube/object-references.ts';
 import { createObjectWatcher } from '../kube/object-watcher.ts';
 import { createReflector, type Reflector } from '../kube/reflector.ts';
 import type { ConfigMap, Service as KubeService, Node, Pod, Secret } from '../kube/types.ts';
@@ -17,6 +18,10 @@ import { PodAdmission } from './pod-admission.ts';
 import { PodLeftovers } from './pod-leftovers.ts';
 import { SiteView } from './pod-site-view.ts';
 import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
+import { VolumeSupport } from './volume-support.ts';
+
+/** Pods whose volumes are collected and sent to the site at the same time. */
+const VOLUME_UPDATES = 16;
 
 export interface PodControllerDeps {
   readonly kube: KubeClient;
@@ -99,7 +104,7 @@ class NodePodController implements PodController {
         onForgotten: (uid) => this.#onForgotten(uid),
         onSnapshot: (known, asked) => this.#onSnapshot(known, asked),
         onBack: () => {
-          for (const worker of this.#workers.values()) worker.wake();
+          for (const worker of this.#workers.values()) worker.onSiteBack();
         },
       },
       { pollIntervalMs: options.pollIntervalMs ?? 5_000 },
@@ -158,8 +163,13 @@ class NodePodController implements PodController {
       start: {
         ...this.#deps,
         creates: this.#creates,
-        openSource: (pod, changed) => new BundleSource(sources, pod, changed),
+        openSource: (pod, changed) => new BundleSource(sources, pod, objectReferences(pod), changed),
         facts: () => ({ hostIPs: [nodeIP], allocatable: allocatable() }),
+      },
+      volumes: {
+        updates: new ConcurrencyLimit(VOLUME_UPDATES),
+        support: new VolumeSupport(this.#deps),
+        openVolumes: (pod, changed) => new BundleSource(sources, pod, volumeReferences(pod), changed),
       },
     };
   }

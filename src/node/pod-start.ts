@@ -11,6 +11,7 @@ import type { Sidecar } from '../contract/sidecar.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import type { BundleSource } from './bundle-source.ts';
 import type { ConcurrencyLimit } from './concurrency-limit.ts';
+import type { CreatedContent } from './pod-volume-feed.ts';
 
 export interface PodStartDeps {
   readonly sidecar: Sidecar;
@@ -30,6 +31,8 @@ export type StartOutcome =
       readonly jobId: string;
       /** What went wrong and did not keep the pod from starting. */
       readonly events: readonly Omit<PodEvent, 'id' | 'time'>[];
+      /** What the site has been given; whoever takes the outcome disposes it. */
+      readonly content: CreatedContent;
     }
   /** Not yet; to be tried again after `retryMs` or when something has changed. */
   | {
@@ -101,8 +104,7 @@ export class PodStart implements Disposable {
         this.#mayBeKnown = true;
         return sidecar.create(bundle, { signal, session });
       }, signal);
-      this[Symbol.dispose]();
-      return { kind: 'created', jobId, events: pullSecretEvents(bundle) };
+      return { kind: 'created', jobId, events: pullSecretEvents(bundle), content: this.#give(bundle) };
     } catch (error) {
       signal.throwIfAborted();
       return this.#notCreated(error);
@@ -113,6 +115,13 @@ export class PodStart implements Disposable {
     this.#source?.[Symbol.dispose]();
     this.#source = undefined;
     this.#bundle = undefined;
+  }
+
+  #give(bundle: PodBundle): CreatedContent {
+    const source = this.#source;
+    this.#source = undefined;
+    this.#bundle = undefined;
+    return { bundle, source, [Symbol.dispose]: () => source?.[Symbol.dispose]() };
   }
 
   async #collect(pod: Pod, signal: AbortSignal): Promise<PodBundle> {

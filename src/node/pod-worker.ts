@@ -15,6 +15,7 @@ import { PodRemoval, type PodRemovalDeps } from './pod-removal.ts';
 import { wasAtSite } from './pod-shown.ts';
 import type { SiteView } from './pod-site-view.ts';
 import { PodStart, type PodStartDeps } from './pod-start.ts';
+import { PodVolumeFeed, type PodVolumeFeedDeps } from './pod-volume-feed.ts';
 import { runLevelLoop } from './run-level-loop.ts';
 
 export interface PodWorkerDeps extends Pick<PodRemovalDeps, 'kube' | 'sidecar' | 'clock' | 'logger'> {
@@ -22,6 +23,7 @@ export interface PodWorkerDeps extends Pick<PodRemovalDeps, 'kube' | 'sidecar' |
   readonly site: Pick<SiteView, 'isSynced' | 'get'>;
   readonly admission: PodAdmission;
   readonly start: PodStartDeps;
+  readonly volumes: Pick<PodVolumeFeedDeps, 'updates' | 'support' | 'openVolumes'>;
   readonly hostIPs: readonly string[];
   readonly allocatable: () => ResourceList;
   readonly limits: {
@@ -41,14 +43,14 @@ const MAX_CONFLICTS = 5;
  */
 export class PodWorker {
   readonly uid: string;
-  /** What failed may succeed now: it is tried at once and not at the end of its pause. */
-  readonly wake = (): void => this.#wakeable.wake();
+  readonly #wake = (): void => this.#wakeable.wake();
   readonly #deps: PodWorkerDeps;
   readonly #logger: Logger;
   readonly #wakeable: Wakeable;
   readonly #display: PodDisplay;
   readonly #events: PodEvents;
   readonly #start: PodStart;
+  readonly #volumes: PodVolumeFeed;
   readonly #removal: PodRemoval;
   readonly #absence: PodAbsence;
   readonly #done = new AbortController();
@@ -81,9 +83,14 @@ export class PodWorker {
     this.#wakeable = new Wakeable(deps.clock);
     this.#events = new PodEvents(deps, pod);
     const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
-    this.#start = new PodStart(deps.start, seenAt, this.wake);
     const own = { ...deps, logger: this.#logger, pod: () => this.#pod };
-    this.#display = new PodDisplay({ ...own, accept: (answer) => void this.#accept(answer), written: this.wake }, pod);
+    const record = (event: Parameters<PodEvents['record']>[1]): void => this.#events.record(this.#pod, event);
+    this.#volumes = new PodVolumeFeed({ ...own, ...deps.volumes, ...deps.start, logger: this.#logger, record, seenAt });
+    this.#start = new PodStart(deps.start, seenAt, () => {
+      this.#volumes.changed();
+      this.#wake();
+    });
+    this.#display = new PodDisplay({ ...own, accept: (answer) => void this.#accept(answer), written: this.#wake }, pod);
     this.#removal = new PodRemoval(own);
     this.#absence = new PodAbsence(own, deps.limits.lostAfterMs);
     if (this.#inherited && !this.#isGone && !this.#isOver) deps.admission.admit(pod, {}, true);
@@ -113,15 +120,17 @@ export class PodWorker {
     if (deletionTimestamp && (!before.metadata?.deletionTimestamp || deletionGracePeriodSeconds === 0))
       this.#attempt?.abort(new Error('the pod is being deleted'));
     if (this.#display.shown || this.#waiting || this.#isOver) this.#show();
-    this.wake();
+    this.#volumes.podChanged(before, pod);
+    this.#wake();
   }
 
   /** The object is gone from the API. */
   onGone(): void {
     this.#isGone = true;
+    this.#volumes.end();
     this.#display.clear();
     this.#attempt?.abort(new Error('the pod is gone'));
-    this.wake();
+    this.#wake();
   }
 
   /** The site says something about the pod. */
@@ -132,13 +141,19 @@ export class PodWorker {
     if (!this.#isStray) this.#events.take(this.#pod, status);
     if (!this.#isGone) this.#display.take(status, this.#word());
     if (status.sandbox === 'Gone') this.#end();
-    this.wake();
+    this.#wake();
+  }
+
+  /** The site answers again: what failed is tried at once and not at the end of its pause. */
+  onSiteBack(): void {
+    this.#volumes.retry();
+    this.#wake();
   }
 
   /** The site has given a full answer without the pod. */
   onAbsent(): void {
     this.#absence.notice();
-    this.wake();
+    this.#wake();
   }
 
   /** Until everything that belongs to the pod has ended and its object is gone, or the signal aborts. */
@@ -146,7 +161,7 @@ export class PodWorker {
     const both = AbortSignal.any([signal, this.#done.signal]);
     try {
       const loop = { wakeable: this.#wakeable, logger: this.#logger, advance: () => this.#advance(both) };
-      await Promise.all([this.#display.run(both), runLevelLoop(loop, both)]);
+      await Promise.all([this.#display.run(both), runLevelLoop(loop, both), this.#volumes.run(both)]);
     } finally {
       this.#done.abort();
       this.#start[Symbol.dispose]();
@@ -164,6 +179,8 @@ export class PodWorker {
       return known && known.sandbox !== 'Gone' ? this.#removal.ask(pod, signal) : undefined;
     }
     if (this.#isOver) return undefined;
+    // Not before an attempt to create it has ended, whose contents are those that the site has.
+    if (this.#isAtSite) this.#volumes.begin();
     if (this.#isAtSite) return this.#absence.isNoticed ? this.#search(signal) : undefined;
     if (this.#inherited && !this.#deps.site.isSynced) return undefined;
     if (wasAtSite(pod)) return this.#search(signal);
@@ -195,6 +212,7 @@ export class PodWorker {
           this.#isAtSite = true;
           this.#absence.end();
           this.#display.setJob(outcome.jobId);
+          this.#volumes.begin(outcome.content);
           this.#waiting = () => ({ reason: 'Queued', message: `job ${outcome.jobId} has been taken by the site` });
           if (!this.#deps.site.get(this.uid)) this.#show();
           return undefined;
@@ -275,10 +293,11 @@ export class PodWorker {
   #end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#volumes.end();
     this.#deps.admission.release(this.uid);
     this.#start[Symbol.dispose]();
     if (this.#display.shown?.sandbox !== 'Gone') this.#show();
-    this.wake();
+    this.#wake();
   }
 
   #show(): void {

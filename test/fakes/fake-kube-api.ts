@@ -86,6 +86,7 @@ export class FakeKubeApi implements AsyncDisposable {
   readonly #watchers = new Set<Watcher>();
   readonly #history: Change[] = [];
   #version = 100;
+  #tokens = 0;
   #oldest = 0;
 
   private constructor(server: Server) {
@@ -153,6 +154,10 @@ export class FakeKubeApi implements AsyncDisposable {
     return this.#watchers.size;
   }
 
+  openWatchesOf(matches: (watch: { readonly collection: string; readonly query: URLSearchParams }) => boolean): number {
+    return [...this.#watchers].filter(matches).length;
+  }
+
   /** Ends all watches: in good order, or by a reset. */
   endWatches(how: 'eof' | 'reset'): void {
     for (const { response } of this.#watchers) {
@@ -215,7 +220,10 @@ export class FakeKubeApi implements AsyncDisposable {
         if (name === undefined) return this.#list(target, request.query);
         return this.#existing(target, (object) => [200, object]);
       case 'POST':
-        if (subresource === 'token') return [201, { ...body, status: { token: `token of ${name}` } }];
+        if (subresource === 'token') {
+          this.#tokens += 1;
+          return [201, { ...body, status: { token: `token ${this.#tokens} of ${name}` } }];
+        }
         if (collection.endsWith('/tokenreviews') || collection.endsWith('/subjectaccessreviews'))
           return [201, this.#review(body)];
         return this.#create(collection, namespace, body);

@@ -78,7 +78,7 @@ describe('kube client', () => {
     const ref = { namespace: 'ns', name: 'default', subresource: 'token' };
     const answer = await client().create(TOKEN_REQUESTS, ref, { spec: { audiences: ['a'] } }, { signal });
     expect(api.requests[0]?.path).toBe('/api/v1/namespaces/ns/serviceaccounts/default/token');
-    expect(answer.status?.token).toBe('token of default');
+    expect(answer.status?.token).toBe('token 1 of default');
   });
 
   it('deletes only the object with the given UID', async () => {

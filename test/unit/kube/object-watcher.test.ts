@@ -74,6 +74,19 @@ describe('object watcher', () => {
     await watching(0);
   });
 
+  it('takes an immutable object as it is and no longer follows it, also one that becomes so', async () => {
+    api.put('v1/secrets', { metadata: { name: 's', namespace: 'ns' }, data: { value: '1' } });
+    using secret = watcher.acquire('ns', 's');
+    await watching(1);
+    api.put('v1/secrets', { metadata: { name: 's', namespace: 'ns' }, data: { value: '2' }, immutable: true });
+    await watching(0);
+    expect((await secret.current({ signal }))?.data).toEqual({ value: '2' });
+    const asked = api.requests.length;
+    await clock.advance(600_000);
+    expect((await secret.current({ signal }))?.data).toEqual({ value: '2' });
+    expect(api.requests).toHaveLength(asked);
+  });
+
   it('knows an object that was made a moment before its watch tells of it', async () => {
     using secret = watcher.acquire('ns', 's');
     await watching(1);
