@@ -17,7 +17,8 @@ import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { PodAdmission } from './pod-admission.ts';
 import { PodLeftovers } from './pod-leftovers.ts';
 import { SiteView } from './pod-site-view.ts';
-import { PodWorker, type PodWorkerDeps } from './pod-worker.ts';
+import { PodWorker } from './pod-worker.ts';
+import type { PodWorkerDeps } from './pod-worker-deps.ts';
 import { VolumeSupport } from './volume-support.ts';
 
 /** Pods whose volumes are collected and sent to the site at the same time. */

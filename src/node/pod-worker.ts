@@ -2,37 +2,19 @@ import type { Logger } from '../base/logger.ts';
 import { Wakeable } from '../base/wakeable.ts';
 import type { WaitingReason } from '../contract/container-status.ts';
 import type { PodStatus } from '../contract/pod-status.ts';
-import type { ResourceList } from '../kube/container-resource.ts';
-import type { EventRecorder } from '../kube/event-recorder.ts';
 import { isNewer } from '../kube/is-newer.ts';
 import { isTerminalPhase } from '../kube/pod-phase.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import { PodAbsence } from './pod-absence.ts';
-import type { PodAdmission, Rejection } from './pod-admission.ts';
+import type { Rejection } from './pod-admission.ts';
 import { type NodeWord, PodDisplay } from './pod-display.ts';
 import { PodEvents } from './pod-events.ts';
-import { PodRemoval, type PodRemovalDeps } from './pod-removal.ts';
+import { PodRemoval } from './pod-removal.ts';
 import { wasAtSite } from './pod-shown.ts';
-import type { SiteView } from './pod-site-view.ts';
-import { PodStart, type PodStartDeps } from './pod-start.ts';
-import { PodVolumeFeed, type PodVolumeFeedDeps } from './pod-volume-feed.ts';
+import { PodStart } from './pod-start.ts';
+import { PodVolumeFeed } from './pod-volume-feed.ts';
+import type { PodWorkerDeps } from './pod-worker-deps.ts';
 import { runLevelLoop } from './run-level-loop.ts';
-
-export interface PodWorkerDeps extends Pick<PodRemovalDeps, 'kube' | 'sidecar' | 'clock' | 'logger'> {
-  readonly events: Pick<EventRecorder, 'record'>;
-  readonly site: Pick<SiteView, 'isSynced' | 'get'>;
-  readonly admission: PodAdmission;
-  readonly start: PodStartDeps;
-  readonly volumes: Pick<PodVolumeFeedDeps, 'updates' | 'support' | 'openVolumes'>;
-  readonly hostIPs: readonly string[];
-  readonly allocatable: () => ResourceList;
-  readonly limits: {
-    /** After the grace period the site has this long to confirm the end that it has promised. */
-    readonly stopMarginMs: number;
-    /** For this long a pod that the site has had and does not know any more is not given up. */
-    readonly lostAfterMs: number;
-  };
-}
 
 /** Conflicts in a row, about half a minute, after which a pod of which the site denies any knowledge cannot be started. */
 const MAX_CONFLICTS = 5;
@@ -179,9 +161,12 @@ export class PodWorker {
       return known && known.sandbox !== 'Gone' ? this.#removal.ask(pod, signal) : undefined;
     }
     if (this.#isOver) return undefined;
-    // Not before an attempt to create it has ended, whose contents are those that the site has.
-    if (this.#isAtSite) this.#volumes.begin();
-    if (this.#isAtSite) return this.#absence.isNoticed ? this.#search(signal) : undefined;
+    if (this.#isAtSite) {
+      // Here no attempt to create it is under way, whose contents would be those that the site has.
+      this.#start[Symbol.dispose]();
+      this.#volumes.begin();
+      return this.#absence.isNoticed ? this.#search(signal) : undefined;
+    }
     if (this.#inherited && !this.#deps.site.isSynced) return undefined;
     if (wasAtSite(pod)) return this.#search(signal);
     return this.#begin(signal);
