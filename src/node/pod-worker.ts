@@ -12,7 +12,7 @@ import { PodEvents } from './pod-events.ts';
 import { PodRemoval } from './pod-removal.ts';
 import { wasAtSite } from './pod-shown.ts';
 import { PodStart } from './pod-start.ts';
-import { PodVolumeFeed } from './pod-volume-feed.ts';
+import { PodVolumeFeed, type PodVolumeFeedDeps } from './pod-volume-feed.ts';
 import type { PodWorkerDeps } from './pod-worker-deps.ts';
 import { runLevelLoop } from './run-level-loop.ts';
 
@@ -66,8 +66,8 @@ export class PodWorker {
     this.#events = new PodEvents(deps, pod);
     const seenAt = status?.startTime ?? new Date(deps.clock.nowMs()).toISOString();
     const own = { ...deps, logger: this.#logger, pod: () => this.#pod };
-    const record = (event: Parameters<PodEvents['record']>[1]): void => this.#events.record(this.#pod, event);
-    this.#volumes = new PodVolumeFeed({ ...own, ...deps.volumes, ...deps.start, logger: this.#logger, record, seenAt });
+    const record: PodVolumeFeedDeps['record'] = (event) => this.#events.record(this.#pod, event);
+    this.#volumes = new PodVolumeFeed({ ...deps.start, ...deps.volumes, ...own, record, seenAt });
     this.#start = new PodStart(deps.start, seenAt, () => {
       this.#volumes.changed();
       this.#wake();
@@ -173,8 +173,7 @@ export class PodWorker {
   }
 
   async #begin(signal: AbortSignal): Promise<number | undefined> {
-    const { admission, allocatable } = this.#deps;
-    const rejection = admission.admit(this.#pod, allocatable(), this.#inherited);
+    const rejection = this.#deps.admission.admit(this.#pod, this.#deps.allocatable(), this.#inherited);
     if (rejection) {
       this.#rejection = rejection;
       this.#logger.info('pod rejected', { reason: rejection.reason });
@@ -187,13 +186,12 @@ export class PodWorker {
       this.#show();
     }
     this.#attempt = new AbortController();
-    const attemptSignal = AbortSignal.any([signal, this.#attempt.signal]);
     try {
-      const outcome = await this.#start.attempt(this.#pod, attemptSignal);
+      const outcome = await this.#start.attempt(this.#pod, AbortSignal.any([signal, this.#attempt.signal]));
+      if ('events' in outcome) for (const event of outcome.events) this.#events.record(this.#pod, event);
       switch (outcome.kind) {
         case 'created':
           this.#logger.info('pod submitted', { jobId: outcome.jobId });
-          for (const event of outcome.events) this.#events.record(this.#pod, event);
           this.#isAtSite = true;
           this.#absence.end();
           this.#display.setJob(outcome.jobId);
@@ -212,7 +210,6 @@ export class PodWorker {
           return outcome.retryMs;
         case 'waits':
           this.#logger.info('pod waits', { err: outcome.cause, retryMs: Math.round(outcome.retryMs) });
-          for (const event of outcome.events) this.#events.record(this.#pod, event);
           this.#waiting = outcome.waiting;
           this.#show();
           return outcome.retryMs;
