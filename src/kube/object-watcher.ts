@@ -167,7 +167,11 @@ class Entry<T extends MirroredObject> {
   async watch(): Promise<'stopped' | 'forbidden'> {
     const forbidden = new AbortController();
     let refusals = 0;
-    const changed = (): void => this.#notify();
+    const gone = (): void => {
+      // What was asked for a moment ago is older than this.
+      this.#known = undefined;
+      this.#notify();
+    };
     const seen = (object: T): void => {
       this.#settle(object);
       this.#notify();
@@ -184,7 +188,7 @@ class Entry<T extends MirroredObject> {
         handlers: {
           added: seen,
           updated: seen,
-          deleted: changed,
+          deleted: gone,
           failed: (error) => {
             refusals = isKind(error, 'Forbidden') ? refusals + 1 : 0;
             if (refusals >= MAX_FORBIDDEN) forbidden.abort();
@@ -193,6 +197,10 @@ class Entry<T extends MirroredObject> {
       },
     );
     this.#reflector = reflector;
+    // It may have gone between the question for it and the beginning of the watch, which then tells of nothing.
+    void reflector.ready.then(() => {
+      if (this.#known?.object !== undefined && reflector.get(this.#namespace, this.#name) === undefined) gone();
+    });
     await reflector.run(AbortSignal.any([this.#stopped.signal, this.#settled.signal, forbidden.signal]));
     this.#reflector = undefined;
     return forbidden.signal.aborted ? 'forbidden' : 'stopped';

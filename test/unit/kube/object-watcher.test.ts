@@ -74,6 +74,39 @@ describe('object watcher', () => {
     await watching(0);
   });
 
+  it('tells of an object that goes between the question for it and the beginning of its watch, and gives it no more', async () => {
+    put('s', '1');
+    api.fail(isWatch, { kind: 'status', status: 503 });
+    using secret = watcher.acquire('ns', 's');
+    expect(await secret.current({ signal })).toBeDefined();
+    let changes = 0;
+    secret.onChange(() => {
+      changes += 1;
+    });
+    api.remove('v1/secrets', 'ns', 's');
+    await expect
+      .poll(
+        async () => {
+          await clock.advance(100);
+          return changes;
+        },
+        { interval: 2 },
+      )
+      .toBe(1);
+    expect(await secret.current({ signal })).toBeUndefined();
+  });
+
+  it('no longer gives an object that its watch has seen go, however fresh the last answer is', async () => {
+    put('s', '1');
+    using secret = watcher.acquire('ns', 's');
+    await secret.current({ signal });
+    await watching(1);
+    const gone = new Promise<void>((resolve) => secret.onChange(() => resolve()));
+    api.remove('v1/secrets', 'ns', 's');
+    await gone;
+    await expect.poll(() => secret.current({ signal }), { interval: 2 }).toBeUndefined();
+  });
+
   it('takes an immutable object as it is and no longer follows it, also one that becomes so', async () => {
     api.put('v1/secrets', { metadata: { name: 's', namespace: 'ns' }, data: { value: '1' } });
     using secret = watcher.acquire('ns', 's');
