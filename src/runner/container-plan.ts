@@ -3,6 +3,7 @@ import { dirname, join, normalize } from 'node:path';
 import { containerLogPath, type JobDirectory } from '../contract/job-directory.ts';
 import { expandReferences } from '../kube/expansion.ts';
 import { formatPod } from '../kube/format-pod.ts';
+import { podMemoryLimit } from '../kube/pod-memory-limit.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Container, Pod } from '../kube/types.ts';
 import { containerEnvironment } from './container-environment.ts';
@@ -59,6 +60,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
     },
   ].filter(({ target }) => !taken.has(normalize(`${target}/`)));
   const memory = resources?.limits?.memory;
+  const sharedMemory = podMemoryLimit(pod);
   const plan: ContainerPlan = {
     name,
     attempt,
@@ -72,6 +74,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
     tty: tty ?? false,
     sharedProcesses: pod.spec?.shareProcessNamespace ?? false,
     podName: formatPod(pod),
+    ...(sharedMemory === undefined ? {} : { sharedMemoryBytes: sharedMemory }),
     ...(memory === undefined ? {} : { memoryLimitBytes: wholeUnits(parseQuantity(memory)) }),
   };
   return { plan, logPath, terminationFile };

@@ -58,9 +58,12 @@ export class PodNamespaces {
     return done;
   }
 
-  /** Gives the plan's volumes what only the sandbox can: their tmpfs, and the pod's group as owner. */
+  /** Gives the plan's volumes what only the sandbox can: their tmpfs, and the pod's group as owner; `/dev/shm` its size. */
   async prepareVolumes(plan: ContainerPlan, sandbox: Sandbox): Promise<void> {
     const { fsGroup } = plan.security;
+    const { sharedMemoryBytes } = plan;
+    if (sharedMemoryBytes !== undefined)
+      await this.once('shared memory', () => sandbox.run([sharedMemoryCall(sandbox, sharedMemoryBytes)]));
     for (const mount of plan.mounts) {
       if (mount.tmpfs) await this.once(`${TMPFS}${mount.source}`, () => mountTmpfs(mount, sandbox));
       if (
@@ -177,6 +180,15 @@ function isNoExec(error: unknown): boolean {
 /** Just the first entry of each map, which is the user of this process. */
 function withoutRanges({ uids, gids }: IdMap): IdMap {
   return { uids: uids.slice(0, 1), gids: gids.slice(0, 1), canSetGroups: false };
+}
+
+function sharedMemoryCall({ work }: Sandbox, bytes: number): SystemCall {
+  const { MS_NODEV, MS_NOSUID, MS_REMOUNT } = LINUX;
+  return {
+    call: 'mount',
+    args: ['tmpfs', join(work, 'shm'), 'tmpfs', MS_REMOUNT | MS_NOSUID | MS_NODEV, `mode=1777,size=${bytes}`],
+    what: 'size /dev/shm',
+  };
 }
 
 async function mountTmpfs({ source, tmpfs }: Mount, sandbox: Sandbox): Promise<void> {

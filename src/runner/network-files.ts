@@ -33,8 +33,9 @@ const MAX_SEARCHES = 32;
  */
 export function networkFiles(pod: Pod, worker: WorkerNetwork): NetworkFiles {
   const { metadata, spec } = pod;
-  const short = spec?.hostname || (metadata?.name ?? '').slice(0, MAX_HOSTNAME).replace(/[-.]+$/, '');
-  const domain = spec?.subdomain ? `${spec.subdomain}.${metadata?.namespace ?? 'default'}.svc.` : '';
+  const override = (spec as { hostnameOverride?: string } | undefined)?.hostnameOverride;
+  const short = override || spec?.hostname || (metadata?.name ?? '').slice(0, MAX_HOSTNAME).replace(/[-.]+$/, '');
+  const domain = spec?.subdomain && !override ? `${spec.subdomain}.${metadata?.namespace ?? 'default'}.svc.` : '';
   const fqdn = domain === '' ? short : `${short}.${domain}`;
   if (spec?.setHostnameAsFQDN && fqdn.length > MAX_FQDN)
     throw new InterlinkError(

@@ -4,6 +4,7 @@ import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import type { JobDirectory, JobSpec } from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
+import { podMemoryLimit } from '../kube/pod-memory-limit.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import type { Pod, Volume } from '../kube/types.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
@@ -168,8 +169,10 @@ async function makeEmptyDir(volume: Volume, pod: Pod, base: string, ownership: V
   const made = { name: volume.name, path, alwaysReadOnly: false };
   // A subPath is made on this side, where the runtime's tmpfs is not seen.
   if (volume.emptyDir?.medium !== 'Memory' || hasSubPath(volume.name, pod)) return made;
-  const limit = volume.emptyDir.sizeLimit;
-  return { ...made, tmpfs: limit === undefined ? {} : { sizeBytes: wholeUnits(parseQuantity(limit)) } };
+  const limit = wholeUnits(parseQuantity(volume.emptyDir.sizeLimit ?? '0'));
+  // No more than the pod may have anyway, as with a kubelet.
+  const sizeBytes = Math.min(limit || Number.POSITIVE_INFINITY, podMemoryLimit(pod) || Number.POSITIVE_INFINITY);
+  return { ...made, tmpfs: Number.isFinite(sizeBytes) ? { sizeBytes } : {} };
 }
 
 function hasSubPath(volume: string, pod: Pod): boolean {

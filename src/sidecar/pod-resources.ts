@@ -26,6 +26,10 @@ export function podResources(pod: Pod): ReadonlyMap<string, Quantity> {
   add(total, sidecars);
   for (const container of containers) add(total, containerNeeds(container));
   raise(total, peak);
+  // What the pod as a whole asks for counts instead of its containers' sum.
+  const ofPod = (pod.spec as Pick<Container, 'resources'> | undefined)?.resources;
+  for (const [name, quantity] of containerNeeds({ name: '', ...(ofPod && { resources: ofPod }) }))
+    total.set(name, quantity);
   add(total, new Map(Object.entries(overhead).map(([name, text]) => [name, parseQuantity(text)])));
   return total;
 }

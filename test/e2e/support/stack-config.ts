@@ -24,6 +24,8 @@ export interface StackFacts {
   readonly nodeName: string;
   readonly channel: boolean;
   readonly pollIntervalSeconds: number;
+  /** Further keys of the sidecar. */
+  readonly sidecar: object;
   readonly proxyPort: number;
   readonly kubeletPort: number;
   readonly channelPort: number;
@@ -53,6 +55,7 @@ export function sectionsOf(facts: StackFacts): Record<'vk' | 'proxy' | 'sidecar'
         channel: facts.channel ? channelOf(facts) : { enabled: false },
         runtime: { name: 'apptainer', imageMap: { 'localhost/busybox': environment.imageSif } },
         ...(facts.kind === 'slurm' ? SLURM : localOf(facts)),
+        ...facts.sidecar,
       },
     },
     proxy: {

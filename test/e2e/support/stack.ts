@@ -19,6 +19,8 @@ export interface StackOptions {
   /** Whether jobs may open the live channel; true unless given. */
   readonly channel?: boolean;
   readonly pollIntervalSeconds?: number;
+  /** Further keys of the sidecar's section. */
+  readonly sidecar?: object;
   /** A service account with the rights of the manifest for this namespace alone, unless given. */
   readonly identity?: Identity;
 }
@@ -49,7 +51,14 @@ const FIRST_PORT = Number(process.env.INTERLINK_E2E_PORT ?? 26_443) + 20;
 
 /** Starts everything and waits until the node is Ready; what an earlier run left under the same name is removed first. */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { name, site = 'slurm', channel = true, pollIntervalSeconds = 5, identity = 'serviceAccount' } = options;
+  const {
+    name,
+    site = 'slurm',
+    channel = true,
+    pollIntervalSeconds = 5,
+    sidecar: more = {},
+    identity = 'serviceAccount',
+  } = options;
   const nodeName = `e2e-${name}`;
   const namespace = `e2e-${name}-${randomBytes(3).toString('hex')}`;
   await using undo = new AsyncDisposableStack();
@@ -75,6 +84,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     nodeName,
     channel,
     pollIntervalSeconds,
+    sidecar: more,
     kubeconfig: files.write(join(files.cluster, 'kubeconfig'), await createIdentity(identity, nodeName, namespace)),
     tokenFile: files.write(join(files.cluster, 'token'), await issuer.token()),
     proxyPort: port,

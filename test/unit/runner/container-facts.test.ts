@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Container, Pod } from '../../../src/kube/types.ts';
+import type { Container, Pod, PodSpec } from '../../../src/kube/types.ts';
 import { containerEnvironment } from '../../../src/runner/container-environment.ts';
 import { containerSecurity } from '../../../src/runner/container-security.ts';
 import { networkFiles } from '../../../src/runner/network-files.ts';
@@ -71,6 +71,13 @@ describe('network files', () => {
     expect(() =>
       networkFiles(podOf({ hostname: 'h'.repeat(60), subdomain: 'sub', setHostnameAsFQDN: true }), worker),
     ).toThrow('too long');
+  });
+
+  it('let an override count alone, without a domain', () => {
+    const spec = { hostname: 'h', subdomain: 'sub', hostnameOverride: 'other.example' } as Partial<PodSpec>;
+    const made = networkFiles(podOf(spec), worker);
+    expect(made.hostname).toBe('other.example');
+    expect(made.hosts).toContain('192.0.2.7\tother.example\n');
   });
 
   it('add aliases at the end (golden 163)', () => {

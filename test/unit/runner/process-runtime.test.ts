@@ -303,6 +303,12 @@ describe.runIf(isLinux)('volumes of the runtime process', () => {
     await expect(stat(join(source, 'x'))).rejects.toThrow('ENOENT');
   });
 
+  it('leave /dev/shm to the pod, of the size that it may have', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const script = 'head -c 2000000 /dev/zero 2>/dev/null >/dev/shm/x; stat -c %s /dev/shm/x; rm /dev/shm/x';
+    expect(await outputOf(script, { sharedMemoryBytes: 1024 * 1024 })).toBe('1048576\n');
+  });
+
   it.each([
     ['/proc/sys/x', 'nothing can be mounted in /proc'],
     ['/etc/passwd/x', '/etc/passwd is a file'],

@@ -189,6 +189,19 @@ describe('volumes from a bundle', () => {
     await rm(scratch, { recursive: true });
   });
 
+  it.each<[string, string | undefined, string | undefined, object]>([
+    ['of the memory of the pod', undefined, '2Mi', { sizeBytes: 2_097_152 }],
+    ['of the memory of the pod where the limit is larger', '3Mi', '2Mi', { sizeBytes: 2_097_152 }],
+    ['of the limit where that is smaller', '1Mi', '2Mi', { sizeBytes: 1_048_576 }],
+    ['without a size where there is no limit at all', undefined, undefined, {}],
+    ['without a size where the limit is 0', '0', undefined, {}],
+  ])('ask for a tmpfs %s', async (_title, sizeLimit, memory, expected) => {
+    const container = { name: 'c', image: 'i', ...(memory && { resources: { limits: { memory } } }) };
+    const emptyDir = { medium: 'Memory', ...(sizeLimit && { sizeLimit }) };
+    await using made = await make([{ name: 'e', emptyDir }], {}, { containers: [container] });
+    expect(made.volumes.byName.get('e')?.tmpfs).toEqual(expected);
+  });
+
   it('ask for a tmpfs of the limit for an emptyDir in memory (golden 093)', async () => {
     await using made = await make([{ name: 'e', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }]);
     expect(made.volumes.byName.get('e')?.tmpfs).toEqual({ sizeBytes: 1048576 });

@@ -290,6 +290,14 @@ describe('the plan of a job', () => {
     expect(plan(pod({}, spec), { runnerMemoryMiB: 0 }).options).toEqual(['--cpus-per-task=4', '--mem=1M']);
   });
 
+  test('takes what the pod asks for as a whole instead of the sum', () => {
+    const spec = {
+      resources: { limits: { cpu: '5' }, requests: { cpu: '1', memory: '1Gi' } },
+      containers: [container('a', { cpu: '2', memory: '3Gi' }), container('b', {})],
+    };
+    expect(plan(pod({}, spec), { runnerMemoryMiB: 0 }).options).toEqual(['--cpus-per-task=5', '--mem=1024M']);
+  });
+
   test('adds the GPUs of all containers and refuses what the site does not have', () => {
     const gpus = { containers: [container('a', { 'nvidia.com/gpu': '1' }), container('b', { 'nvidia.com/gpu': '2' })] };
     expect(plan(pod({}, gpus)).options).toEqual(['--gres=gpu:3']);
