@@ -49,35 +49,6 @@ describeOn(EVERYTHING, 'volumes that are places of the site, and limits of empty
 
   /** All at once: each takes a while, mostly by waiting. */
   async function applyPods(): Promise<void> {
-    const volume = `results-${stack.namespace}`;
-    const size = { storage: '1Gi' };
-    await apply(
-      stack.namespace,
-      {
-        apiVersion: 'v1',
-        kind: 'PersistentVolume',
-        metadata: { name: volume, labels: { 'interlink-e2e': 'volumes' } },
-        spec: {
-          capacity: size,
-          accessModes: ['ReadWriteMany'],
-          persistentVolumeReclaimPolicy: 'Retain',
-          claimRef: { namespace: stack.namespace, name: 'results' },
-          hostPath: { path: '/no/such/place' },
-        },
-      },
-      {
-        apiVersion: 'v1',
-        kind: 'PersistentVolumeClaim',
-        // As the controller leaves a claim that it has bound.
-        metadata: { name: 'results', annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } },
-        spec: {
-          storageClassName: '',
-          volumeName: volume,
-          accessModes: ['ReadWriteMany'],
-          resources: { requests: size },
-        },
-      },
-    );
     const hostScript = [
       'cat /data/f /reference/f /soft/f /whole/soft.example/f',
       'echo made >/scratch/f',
@@ -110,6 +81,8 @@ describeOn(EVERYTHING, 'volumes that are places of the site, and limits of empty
             volumeMounts: [{ name: 'claim', mountPath: '/claim', readOnly: true }],
           }),
         ],
+        // Past the scheduler, which would want a PersistentVolume: where the claim is, the site says.
+        nodeName: stack.nodeName,
         volumes: [{ name: 'claim', persistentVolumeClaim: { claimName: 'results' } }],
       }),
       podFor(stack, 'memory', '', {
@@ -152,6 +125,22 @@ describeOn(EVERYTHING, 'volumes that are places of the site, and limits of empty
     );
   }
 
+  test('an emptyDir over its limit evicts the pod; it lay on the disk of the worker and is gone', async () => {
+    const uid = (await untilPhase(stack, 'too-much', 'Running')).metadata?.uid;
+    const scratch = `/tmp/interlink-${uid}`;
+    expect(existsSync(join(scratch, 'v'))).toBe(true);
+    const pod = await untilPhase(stack, 'too-much', 'Failed');
+    expect(pod.status).toMatchObject({
+      reason: 'Evicted',
+      message: 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ',
+    });
+    expect(stateOf(pod, 'c').terminated).toMatchObject({ exitCode: 137, reason: 'Error' });
+    expect(await kubectl(['-n', stack.namespace, 'get', 'events', '--field-selector', 'reason=Evicted'])).toContain(
+      'pod/too-much',
+    );
+    await until('the volume is removed', () => !existsSync(scratch), { withinMs: 20_000 });
+  });
+
   test('hostPath, by a map, made where that is allowed, read-only where the site says so; CernVM-FS', async () => {
     await untilPhase(stack, 'host', 'Succeeded');
     expect(await logsOf('host')).toBe(
@@ -183,22 +172,6 @@ describeOn(EVERYTHING, 'volumes that are places of the site, and limits of empty
     await untilPhase(stack, 'memory', 'Succeeded');
     expect(await logsOf('memory', 'first')).toBe('once\n');
     expect(await logsOf('memory', 'second')).toBe('tmpfs\nNo space left on device\ntmpfs\n');
-  });
-
-  test('an emptyDir over its limit evicts the pod; it lay on the disk of the worker and is gone', async () => {
-    const uid = (await untilPhase(stack, 'too-much', 'Running')).metadata?.uid;
-    const scratch = `/tmp/interlink-${uid}`;
-    expect(existsSync(join(scratch, 'v'))).toBe(true);
-    const pod = await untilPhase(stack, 'too-much', 'Failed');
-    expect(pod.status).toMatchObject({
-      reason: 'Evicted',
-      message: 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ',
-    });
-    expect(stateOf(pod, 'c').terminated).toMatchObject({ exitCode: 137, reason: 'Error' });
-    expect(await kubectl(['-n', stack.namespace, 'get', 'events', '--field-selector', 'reason=Evicted'])).toContain(
-      'pod/too-much',
-    );
-    await until('the volume is removed', () => !existsSync(scratch), { withinMs: 20_000 });
   });
 
   test('a link that leads out of an open path fails the pod', async () => {
