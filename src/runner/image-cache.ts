@@ -88,31 +88,50 @@ export class ImageCache {
     const { directory, puller, clock } = this.#deps;
     await this.#prepare();
     const begunMs = clock.monotonicMs();
-    const fetched = await withLock(join(directory, 'locks', wanted), { clock, signal }, async () => {
-      const waitedMs = clock.monotonicMs() - begunMs;
+    const lookHere = async (): Promise<(Omit<FetchedImage, 'sizeBytes'> & { isNew: boolean }) | undefined> => {
       const key = look ? await look() : wanted;
-      const found = key === undefined ? undefined : await this.find(key);
-      if (key !== undefined && found !== undefined) return { key, path: found, waitedMs, isNew: false };
-      await this.#removeLeftOvers(wanted);
-      const work = join(this.#places.temporary, `${wanted}.${randomBytes(4).toString('hex')}`);
-      await makePrivateDirectory(work);
-      try {
-        const target = join(work, `image${puller.suffix}`);
-        const made = (await make({ directory, work, target })) ?? wanted;
-        await syncFile(target);
-        await this.#uses.mark(this.#file(made));
-        const path = join(directory, this.#file(made));
-        await rename(target, path);
-        await syncDirectory(directory);
-        return { key: made, path, waitedMs, isNew: true };
-      } finally {
-        await removeTree(work);
-      }
-    });
+      const path = key === undefined ? undefined : await this.find(key);
+      if (key === undefined || path === undefined) return undefined;
+      return { key, path, waitedMs: clock.monotonicMs() - begunMs, isNew: false };
+    };
+    const fetched = await withLock(
+      join(directory, 'locks', wanted),
+      {
+        clock,
+        signal,
+        shortcut: async () => ((await puller.has(join(directory, this.#file(wanted)))) ? lookHere() : undefined),
+      },
+      async () => {
+        const found = await lookHere();
+        if (found) return found;
+        const waitedMs = clock.monotonicMs() - begunMs;
+        return { ...(await this.#make(wanted, make)), waitedMs, isNew: true };
+      },
+    );
     const { isNew, ...image } = fetched;
     const sizeBytes = (await puller.sizeOf?.(image.path)) ?? (await stat(image.path)).size;
     if (isNew) await this.#evict();
     return { ...image, sizeBytes };
+  }
+
+  /** With the lock held. */
+  async #make(wanted: string, make: FetchRequest['make']): Promise<Pick<FetchedImage, 'key' | 'path'>> {
+    const { directory, puller } = this.#deps;
+    await this.#removeLeftOvers(wanted);
+    const work = join(this.#places.temporary, `${wanted}.${randomBytes(4).toString('hex')}`);
+    await makePrivateDirectory(work);
+    try {
+      const target = join(work, `image${puller.suffix}`);
+      const key = (await make({ directory, work, target })) ?? wanted;
+      await syncFile(target);
+      await this.#uses.mark(this.#file(key));
+      const path = join(directory, this.#file(key));
+      await rename(target, path);
+      await syncDirectory(directory);
+      return { key, path };
+    } finally {
+      await removeTree(work);
+    }
   }
 
   /** Lets go of what was handed out. */

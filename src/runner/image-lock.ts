@@ -13,9 +13,11 @@ const REFRESH_MS = 10_000;
 /** A holder that has not been heard of for so long is dead; file attributes may be a minute old on a network file system. */
 const STALE_MS = 120_000;
 
-export interface LockOptions {
+export interface LockOptions<T> {
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Asked now and then by one that waits: what makes the work, and with it the lock, needless. */
+  readonly shortcut?: () => Promise<T | undefined>;
 }
 
 /**
@@ -24,8 +26,8 @@ export interface LockOptions {
  *
  * @throws `signal.reason` while it waits.
  */
-export async function withLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
-  const { clock, signal } = options;
+export async function withLock<T>(path: string, options: LockOptions<T>, work: () => Promise<T>): Promise<T> {
+  const { clock, signal, shortcut } = options;
   let pauseMs = POLL_MS;
   let sinceTriedMs = 0;
   let lock = await Lock.take(path);
@@ -33,6 +35,8 @@ export async function withLock<T>(path: string, options: LockOptions, work: () =
     await clock.sleep(pauseMs, { signal });
     sinceTriedMs += pauseMs;
     pauseMs = Math.min(pauseMs * 1.2, MAX_POLL_MS);
+    const done = await shortcut?.();
+    if (done !== undefined) return done;
     if (sinceTriedMs < TRY_MS && !(await isFree(path))) continue;
     sinceTriedMs = 0;
     lock = await Lock.take(path);

@@ -86,7 +86,7 @@ export class ImageStore {
 
   async close(): Promise<void> {
     await this.#cache.close();
-    await (await this.#registry)?.[Symbol.asyncDispose]();
+    (await this.#registry)?.[Symbol.dispose]();
   }
 
   #mayUse(source: ImageWish['source'], known: NamedImage, { pull }: ImageWish): boolean {

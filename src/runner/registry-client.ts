@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
+import { Agent as HttpAgent, type IncomingHttpHeaders, STATUS_CODES, request as startPlain } from 'node:http';
+import { Agent as HttpsAgent, request as startSecure } from 'node:https';
 import { getCACertificates } from 'node:tls';
-import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 import { InterlinkError, messageOf, systemCodeOf } from '../base/errors.ts';
 import { type ImageReference, renderReference } from '../contract/image-reference.ts';
 import { parseChallenge, type RegistryChallenge } from './registry-challenge.ts';
@@ -37,7 +37,7 @@ const MAX_REDIRECTS = 5;
 
 interface Answer {
   readonly status: number;
-  readonly headers: Dispatcher.ResponseData['headers'];
+  readonly headers: IncomingHttpHeaders;
   readonly body: Buffer;
 }
 
@@ -47,9 +47,9 @@ interface Answer {
  * @see https://github.com/opencontainers/distribution-spec/blob/main/spec.md
  * @see https://distribution.github.io/distribution/spec/auth/token/
  */
-export class RegistryClient implements AsyncDisposable {
+export class RegistryClient implements Disposable {
   readonly #options: RegistryClientOptions;
-  #agent: EnvHttpProxyAgent | undefined;
+  readonly #agents = new Map<string, HttpAgent>();
 
   constructor(options: RegistryClientOptions) {
     this.#options = options;
@@ -83,8 +83,8 @@ export class RegistryClient implements AsyncDisposable {
     );
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent?.close();
+  [Symbol.dispose](): void {
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 
   async #ask(
@@ -176,20 +176,26 @@ export class RegistryClient implements AsyncDisposable {
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
   ): Promise<Answer> {
-    this.#agent ??= createAgent(this.#options.environment);
-    const options = {
-      origin: url.origin,
-      path: `${url.pathname}${url.search}`,
-      method,
-      headers: { 'user-agent': 'interlink', ...headers },
-      signal,
-      headersTimeout: TIMEOUT_MS,
-      bodyTimeout: TIMEOUT_MS,
-    } as const;
     try {
-      const { statusCode, headers: received, body } = await this.#agent.request(options);
-      const limit = url.pathname.startsWith('/v2/') ? MAX_MANIFEST_BYTES : MAX_TOKEN_BYTES;
-      return { status: statusCode, headers: received, body: await collect(body, limit) };
+      return await new Promise<Answer>((resolve, reject) => {
+        const options = {
+          method,
+          headers: { 'user-agent': 'interlink', ...headers },
+          agent: this.#agentFor(url),
+          signal,
+          timeout: TIMEOUT_MS,
+        };
+        const call = (url.protocol === 'https:' ? startSecure : startPlain)(url, options, (response) => {
+          const limit = url.pathname.startsWith('/v2/') ? MAX_MANIFEST_BYTES : MAX_TOKEN_BYTES;
+          collect(response, limit).then(
+            (body) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body }),
+            reject,
+          );
+        });
+        call.once('timeout', () => call.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })));
+        call.once('error', reject);
+        call.end();
+      });
     } catch (error) {
       signal.throwIfAborted();
       const verb = `${method[0]}${method.slice(1).toLowerCase()}`;
@@ -197,20 +203,24 @@ export class RegistryClient implements AsyncDisposable {
       throw new Error(`failed to do request: ${verb} "${url.origin}${url.pathname}": ${networkWords(error, url)}`);
     }
   }
+
+  #agentFor({ protocol }: URL): HttpAgent {
+    const known = this.#agents.get(protocol);
+    if (known) return known;
+    const { environment } = this.#options;
+    const agent =
+      protocol === 'https:'
+        ? new HttpsAgent({ proxyEnv: environment, ca: trustedAuthorities() })
+        : new HttpAgent({ proxyEnv: environment });
+    this.#agents.set(protocol, agent);
+    return agent;
+  }
 }
 
-/** Trusts what the worker trusts: sites have authorities of their own. */
-function createAgent(environment: Readonly<Record<string, string>>): EnvHttpProxyAgent {
-  const variable = (name: string): string => environment[name.toLowerCase()] ?? environment[name] ?? '';
-  const ca = [...new Set([...getCACertificates('default'), ...getCACertificates('system')])];
-  return new EnvHttpProxyAgent({
-    httpProxy: variable('HTTP_PROXY'),
-    httpsProxy: variable('HTTPS_PROXY'),
-    noProxy: variable('NO_PROXY'),
-    connect: { ca, timeout: TIMEOUT_MS },
-    requestTls: { ca },
-    proxyTls: { ca },
-  });
+/** Those of the worker: sites have authorities of their own. */
+function trustedAuthorities(): string[] {
+  const own = getCACertificates('system');
+  return own.length > 0 ? own : getCACertificates('default');
 }
 
 async function collect(body: AsyncIterable<Buffer>, limit: number): Promise<Buffer> {

@@ -15,7 +15,7 @@ async function bench(options: FakeRegistryOptions, environment: Record<string, s
   const registry = await FakeRegistry.start(options);
   const client = new RegistryClient({ environment, isPlain: () => true });
   onTestFinished(async () => {
-    await client[Symbol.asyncDispose]();
+    client[Symbol.dispose]();
     await registry[Symbol.asyncDispose]();
   });
   const resolve = (name: string, ...credentials: RegistryCredential[]) =>
@@ -100,7 +100,7 @@ describe('a registry that is asked for a digest', () => {
     onTestFinished(() => void proxy.close());
     const https_proxy = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
     const client = new RegistryClient({ environment: { https_proxy, NO_PROXY: 'near.invalid' }, isPlain: () => false });
-    onTestFinished(() => client[Symbol.asyncDispose]());
+    onTestFinished(() => client[Symbol.dispose]());
     const ask = (name: string) => client.resolve(parseImageReference(name), [], signal);
     await expect(ask('far.invalid/a:1')).rejects.toMatchObject({ code: 'ErrImagePull' });
     await expect(ask('near.invalid/a:1')).rejects.toMatchObject({ code: 'ErrImagePull' });
