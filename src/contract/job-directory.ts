@@ -58,7 +58,10 @@ export const LOG_ROTATE_BYTES = 10 * 1024 * 1024;
 export const LOG_FILES = 5;
 
 /** Container runtimes that a site may choose. */
-export type RuntimeName = 'apptainer' | 'process';
+export const RUNTIME_NAMES = ['apptainer', 'podman', 'charliecloud', 'process'] as const;
+
+/** One of {@link RUNTIME_NAMES}. */
+export type RuntimeName = (typeof RUNTIME_NAMES)[number];
 
 /** How images become containers at this site; part of the sidecar's configuration. */
 export interface RuntimeSettings {

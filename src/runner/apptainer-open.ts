@@ -1,7 +1,9 @@
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { open, readFile, realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { InterlinkError, messageOf } from '../base/errors.ts';
 import { type ImageConfig, parseOciConfig, type ReadImageFile, readScriptConfig } from './image-config.ts';
+import { type ImageDescription, parseImageDescription } from './image-description.ts';
+import { showLayers } from './image-layers.ts';
 import { readSif } from './image-sif.ts';
 import { findProgram, HELPER_PATH } from './image-tool.ts';
 import { type ImageUsers, parseImageUsers } from './image-users.ts';
@@ -12,8 +14,8 @@ import type { Sandbox } from './namespace-sandbox.ts';
 
 /** An image that the sandbox shows. */
 export interface OpenImage {
-  /** Directory in the sandbox. */
-  readonly lower: string;
+  /** Directories in the sandbox, the topmost layer first. */
+  readonly lowers: readonly string[];
   readonly config: ImageConfig;
   readonly users: ImageUsers;
   /** Whether its files belong to nobody in the pod, so that none of them can be changed and nothing be added by the kernel's overlay. */
@@ -29,28 +31,76 @@ export interface OpenImageDeps {
 }
 
 /**
- * Shows the image in the sandbox, and reads how it wants to be run: an unpacked directory as it is, a SIF by a FUSE process that lives as long as the sandbox.
+ * Shows the image in the sandbox, and reads how it wants to be run: unpacked directories as they are, a SIF or squashfs file by a FUSE process that lives as
+ * long as the sandbox.
  *
  * @throws InterlinkError with code `ImageInspectError` for what is no image, Unsupported with `CreateContainerError` where the worker cannot mount it.
  */
 export async function openImage(path: string, deps: OpenImageDeps): Promise<OpenImage> {
-  const { sandbox } = deps;
   let found: Awaited<ReturnType<typeof stat>>;
   try {
     found = await stat(path);
   } catch (error) {
-    throw new InterlinkError('NotFound', `${path}: ${messageOf(error)}`, { code: 'ImageInspectError', cause: error });
+    throw notReadable(path, error);
   }
   if (found.isDirectory()) {
     const read = directoryReader(path);
-    const foreign = !isOurs(found.uid, sandbox.ids);
-    return { lower: path, config: await readScriptConfig(read), users: await readUsers(read), foreign };
+    return { lowers: [path], config: await readScriptConfig(read), ...(await shownAs(found.uid, read, deps)) };
   }
-  const sif = await readSif(path);
-  const lower = await mountSif(path, sif.offset, deps);
-  const read = sandboxReader(lower, deps);
-  const config = sif.ociConfig === undefined ? await readScriptConfig(read) : parseOciConfig(sif.ociConfig);
-  return { lower, config, users: await readUsers(read), foreign: false };
+  switch (await kindOf(path)) {
+    case 'description':
+      return openLayers(parseImageDescription(await readFile(path, 'utf8')), deps);
+    case 'squashfs': {
+      const lower = await mountSquashfs(path, 0, deps);
+      const read = sandboxReader(lower, deps);
+      return { lowers: [lower], config: await readScriptConfig(read), users: await readUsers(read), foreign: false };
+    }
+    case 'SIF': {
+      const sif = await readSif(path);
+      const lower = await mountSquashfs(path, sif.offset, deps);
+      const read = sandboxReader(lower, deps);
+      const config = sif.ociConfig === undefined ? await readScriptConfig(read) : parseOciConfig(sif.ociConfig);
+      return { lowers: [lower], config, users: await readUsers(read), foreign: false };
+    }
+  }
+}
+
+/** What a file is by its first bytes; what it could be else is for the reader of SIF files to say. */
+async function kindOf(path: string): Promise<'description' | 'squashfs' | 'SIF'> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw notReadable(path, error);
+  });
+  try {
+    const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
+    const magic = buffer.toString('latin1');
+    return magic === 'hsqs' ? 'squashfs' : magic.startsWith('{') ? 'description' : 'SIF';
+  } finally {
+    await file.close();
+  }
+}
+
+async function openLayers({ layers, config }: ImageDescription, deps: OpenImageDeps): Promise<OpenImage> {
+  const [top, ...others] = layers as readonly [string, ...string[]];
+  let uid: number;
+  try {
+    ({ uid } = await stat(top));
+  } catch (error) {
+    throw notReadable(top, error);
+  }
+  const read = others.length === 0 ? directoryReader(top) : sandboxReader(await showLayers(layers, deps.name, deps.sandbox), deps);
+  return { lowers: layers, config, ...(await shownAs(uid, read, deps)) };
+}
+
+async function shownAs(
+  uid: number,
+  read: ReadImageFile,
+  { sandbox }: OpenImageDeps,
+): Promise<Pick<OpenImage, 'users' | 'foreign'>> {
+  return { users: await readUsers(read), foreign: !isOurs(uid, sandbox.ids) };
+}
+
+function notReadable(path: string, error: unknown): InterlinkError {
+  return new InterlinkError('NotFound', `${path}: ${messageOf(error)}`, { code: 'ImageInspectError', cause: error });
 }
 
 async function readUsers(read: ReadImageFile): Promise<ImageUsers> {
@@ -82,7 +132,7 @@ function isOurs(uid: number, ids: IdMap | undefined): boolean {
   return ids === undefined || ids.uids.some(({ outside, count }) => uid >= outside && uid < outside + count);
 }
 
-async function mountSif(image: string, offset: number, { sandbox, path, name }: OpenImageDeps): Promise<string> {
+async function mountSquashfs(image: string, offset: number, { sandbox, path, name }: OpenImageDeps): Promise<string> {
   const search = `${path}:${HELPER_PATH}`;
   const program = findProgram('squashfuse_ll', search) ?? findProgram('squashfuse', search);
   if (program === undefined)

@@ -16,20 +16,21 @@ export interface FuseOverlay {
 }
 
 /**
- * Mounts a directory of somebody else's, say one on CVMFS, as a root that can be written to: fuse-overlayfs shows every file as the pod's root's, which the kernel's
+ * Mounts directories of somebody else's, say one on CVMFS, as a root that can be written to: fuse-overlayfs shows every file as the pod's root's, which the kernel's
  * overlay cannot do without privileges.
  *
+ * @param layers The topmost first.
  * @param path Where programs are looked for.
- * @returns undefined where the worker lacks fuse-overlayfs, or the directory's name cannot be told to it
+ * @returns undefined where the worker lacks fuse-overlayfs, or a directory's name cannot be told to it
  * @throws Unavailable with its words when it fails.
  */
 export async function mountFuseOverlay(
-  image: string,
+  layers: readonly string[],
   sandbox: Sandbox,
   path: string,
 ): Promise<FuseOverlay | undefined> {
   const program = findProgram('fuse-overlayfs', `${path}:${HELPER_PATH}`);
-  if (program === undefined || /[,:\\]/.test(image)) return undefined;
+  if (program === undefined || layers.some((layer) => /[,:\\]/.test(layer))) return undefined;
   const base = join(sandbox.work, `layer-${randomBytes(6).toString('hex')}`);
   const [upper, work, merged] = ['upper', 'work', 'root'].map((name) => join(base, name)) as [string, string, string];
   const make = (directory: string): SystemCall => ({
@@ -48,10 +49,10 @@ export async function mountFuseOverlay(
     },
     ...[upper, work, merged].map(make),
   ]);
-  const options = `lowerdir=${image},upperdir=${upper},workdir=${work},squash_to_root,allow_other`;
+  const options = `lowerdir=${layers.join(':')},upperdir=${upper},workdir=${work},squash_to_root,allow_other`;
   const result = await runInSandbox(sandbox, [program, '-o', options, merged], { PATH: dirname(program) });
   if (result.exitCode !== 0)
-    throw new InterlinkError('Unavailable', `${image} cannot be mounted by fuse-overlayfs: ${result.stderr.trim()}`, {
+    throw new InterlinkError('Unavailable', `${layers[0]} cannot be mounted by fuse-overlayfs: ${result.stderr.trim()}`, {
       code: 'CreateContainerError',
     });
   return {

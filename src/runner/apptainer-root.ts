@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { bindLayerCalls, OVERLAY, overlayOptions } from './image-layers.ts';
 import { LINUX } from './namespace-linux.ts';
 import { procCall } from './namespace-proc.ts';
 import type { SystemCall } from './namespace-program.ts';
@@ -13,8 +14,8 @@ import {
 
 /** What the root of a container is made of. */
 export interface ImageRoot {
-  /** Directory in the sandbox that shows the image. */
-  readonly lower: string;
+  /** Directories in the sandbox that show the layers of the image, the topmost first. */
+  readonly lowers: readonly string[];
   /** Directory in the sandbox that shows the image already with a layer for changes; no overlay is mounted then. */
   readonly merged?: string | undefined;
   /** The sandbox's directory. */
@@ -63,7 +64,7 @@ export function imageRootCalls(root: ImageRoot): readonly SystemCall[] {
   return [
     { call: 'mount', args: ['tmpfs', box, 'tmpfs', 0, 'mode=755'], what: 'mount a tmpfs for changes to the image' },
     { call: 'chdir', args: [box], what: 'make the root' },
-    ...['lower', 'upper', 'work', 'root'].map(make),
+    ...['upper', 'work', 'root'].map(make),
     ...layerCalls(root),
     { call: 'mkdirat', args: [AT_FDCWD, `root${old}`, 0o700], what: 'make a directory for the old root' },
     { call: 'pivot_root', args: ['root', `root${old}`], what: 'change the root' },
@@ -92,19 +93,16 @@ export function imageRootCalls(root: ImageRoot): readonly SystemCall[] {
   ];
 }
 
-function layerCalls({ lower, merged, inUserNamespace }: ImageRoot): readonly SystemCall[] {
+function layerCalls({ lowers, merged, inUserNamespace }: ImageRoot): readonly SystemCall[] {
   if (merged !== undefined) return [{ call: 'mount', args: [merged, 'root', 0, MS_BIND, 0], what: 'bind the image' }];
-  // Without privileges the overlay keeps its notes in attributes that a user may set.
-  const options = `lowerdir=lower,upperdir=upper,workdir=work${inUserNamespace ? ',userxattr' : ''}`;
+  const names = lowers.map((_, index) => `lower${index}`);
+  const options = `${overlayOptions(names, inUserNamespace)},upperdir=upper,workdir=work`;
   return [
     // By relative names, as commas and colons in a path mean something to the overlay.
-    { call: 'mount', args: [lower, 'lower', 0, MS_BIND, 0], what: 'bind the image' },
+    ...bindLayerCalls(lowers, names),
     { call: 'mount', args: ['overlay', 'root', 'overlay', 0, options], what: OVERLAY },
   ];
 }
-
-/** Step that fails on kernels before 5.11. */
-export const OVERLAY = 'mount the overlay of the image';
 
 function deviceCalls({ devices, work }: ImageRoot, old: string): readonly SystemCall[] {
   const link = ([to, at]: readonly [string, string]): SystemCall => ({

@@ -15,6 +15,6 @@ export function createApptainerRuntime(deps: ImageRuntimeDeps, settings: Runtime
     program: 'apptainer',
     package: 'apptainer',
     options,
-    puller: (tools) => apptainerPuller({ ...tools, noHttps: options.noHttps }),
+    puller: (tools) => apptainerPuller({ ...tools, noHttps: options.pull.length > 0 }),
   });
 }

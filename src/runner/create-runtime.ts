@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { localCommandRunner } from '../base/command.ts';
 import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { JobDirectory, RuntimeSettings } from '../contract/job-directory.ts';
+import { type JobDirectory, RUNTIME_NAMES, type RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 
 /** What a runtime gets of the job. */
@@ -27,6 +27,14 @@ export async function createRuntime(settings: RuntimeSettings, context: RuntimeC
       const { createApptainerRuntime } = await import('./apptainer-runtime.ts');
       return createApptainerRuntime({ ...deps, ...(environment && { environment }) }, settings);
     }
+    case 'charliecloud': {
+      const { createCharliecloudRuntime } = await import('./charliecloud-runtime.ts');
+      return createCharliecloudRuntime({ ...deps, ...(environment && { environment }) }, settings);
+    }
+    case 'podman': {
+      const { createPodmanRuntime } = await import('./podman-runtime.ts');
+      return createPodmanRuntime({ ...deps, ...(environment && { environment }) }, settings);
+    }
     case 'process': {
       const { createProcessRuntime } = await import('./process-runtime.ts');
       return createProcessRuntime(deps, settings);
@@ -34,7 +42,7 @@ export async function createRuntime(settings: RuntimeSettings, context: RuntimeC
     default:
       throw new InterlinkError(
         'Invalid',
-        `container runtime "${settings.name}" is not known; use apptainer or process`,
+        `container runtime "${settings.name}" is not known; use ${RUNTIME_NAMES.slice(0, -1).join(', ')} or ${RUNTIME_NAMES.at(-1)}`,
       );
   }
 }

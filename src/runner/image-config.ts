@@ -19,19 +19,15 @@ const PLAIN: ImageConfig = { entrypoint: [], cmd: ['/bin/sh'], env: [], user: ''
  * @see https://github.com/opencontainers/image-spec/blob/main/config.md
  */
 export function parseOciConfig(text: string): ImageConfig {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new InterlinkError('Invalid', 'the OCI configuration of the image is no JSON', {
-      code: 'ImageInspectError',
-      cause: error,
-    });
-  }
-  const { Entrypoint, Cmd, Env, WorkingDir, User } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<
-    string,
-    unknown
-  >;
+  return parseConfigObject(parseJson(text));
+}
+
+/**
+ * The same from JSON that has been parsed; null and undefined mean that everything is left out.
+ * @throws as {@link parseOciConfig}
+ */
+export function parseConfigObject(value: unknown): ImageConfig {
+  const { Entrypoint, Cmd, Env, WorkingDir, User } = asObject(value);
   return {
     entrypoint: texts(Entrypoint, 'Entrypoint'),
     cmd: texts(Cmd, 'Cmd'),
@@ -57,11 +53,11 @@ export type ReadImageFile = (path: string) => Promise<string | undefined>;
 
 /**
  * The configuration of an image without OCI configuration: from the scripts that Apptainer writes into images made from a registry; another image with a
- * run script has that as entrypoint; a bare directory runs a shell.
+ * run script has that as entrypoint; from the files of Charliecloud; a bare directory runs a shell.
  */
 export async function readScriptConfig(read: ReadImageFile): Promise<ImageConfig> {
   const runScript = await read('/.singularity.d/runscript');
-  if (runScript === undefined) return PLAIN;
+  if (runScript === undefined) return (await readCharliecloudConfig(read)) ?? PLAIN;
   const variables = (await read('/.singularity.d/env/10-docker2singularity.sh')) ?? '';
   const env = [...variables.matchAll(/^export (\w+)=(?:"\$\{\1:-"(.*)"\}"|"(.*)")$/gm)].map(
     ([, name = '', guarded, plain]) => [name, unquote(guarded ?? plain ?? '')] as const,
@@ -71,6 +67,45 @@ export async function readScriptConfig(read: ReadImageFile): Promise<ImageConfig
   if (entrypoint === undefined && cmd === undefined)
     return { entrypoint: ['/.singularity.d/runscript'], cmd: [], env, user: '' };
   return { entrypoint: words(entrypoint ?? ''), cmd: words(cmd ?? ''), env, user: '' };
+}
+
+/**
+ * What Charliecloud keeps in the images that it unpacks: the registry's own configuration, and of images that it has built what their build said.
+ * @see https://hpc.github.io/charliecloud/ch-image.html (Image metadata)
+ */
+async function readCharliecloudConfig(read: ReadImageFile): Promise<ImageConfig | undefined> {
+  const metadata = await read('/ch/metadata.json');
+  if (metadata === undefined) return undefined;
+  const pulled = await read('/ch/config.pulled.json');
+  const { entrypoint, cmd, user } = pulled === undefined ? PLAIN : parseConfigObject(objectOf(pulled).config);
+  const { cwd, env } = objectOf(metadata);
+  const variables = Object.entries(typeof env === 'object' ? (env ?? {}) : {});
+  return {
+    entrypoint,
+    cmd,
+    env: variables.map(([name, value]) => [name, String(value)] as const),
+    ...(typeof cwd === 'string' && { workingDir: cwd }),
+    user,
+  };
+}
+
+function objectOf(text: string): Readonly<Record<string, unknown>> {
+  return asObject(parseJson(text));
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new InterlinkError('Invalid', 'the OCI configuration of the image is no JSON', {
+      code: 'ImageInspectError',
+      cause: error,
+    });
+  }
 }
 
 /** The words of a list as the run script writes it: each in double quotes. */

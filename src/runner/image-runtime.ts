@@ -7,7 +7,7 @@ import { apptainerIdentity } from './apptainer-identity.ts';
 import { resolveApptainerImage } from './apptainer-image.ts';
 import { type OpenImage, openImage } from './apptainer-open.ts';
 import { mountFuseOverlay } from './apptainer-overlay.ts';
-import { imageRootCalls, OVERLAY } from './apptainer-root.ts';
+import { imageRootCalls } from './apptainer-root.ts';
 import type {
   ContainerOutput,
   ContainerPlan,
@@ -17,6 +17,7 @@ import type {
   RunningContainer,
 } from './container-runtime.ts';
 import type { ImageConfig } from './image-config.ts';
+import { OVERLAY } from './image-layers.ts';
 import type { ImageRuntimeOptions } from './image-options.ts';
 import type { ImagePuller } from './image-puller.ts';
 import { ImageStore } from './image-store.ts';
@@ -150,15 +151,15 @@ class ImageRuntime implements ContainerRuntime {
 
   async start(plan: ContainerPlan, image: ResolvedImage, output: ContainerOutput): Promise<RunningContainer> {
     const sandbox = await this.#pod.sandbox();
-    const { lower, config, users, foreign } = await this.#open(image.path, sandbox);
+    const { lowers, config, users, foreign } = await this.#open(image.path, sandbox);
     const { home, ...identity } = apptainerIdentity(plan, config.user, users, sandbox.ids);
     const argv = argvOf(plan, config);
     const gpus = await this.#support();
     await this.#pod.prepareVolumes(plan, sandbox);
     const mounts = [...gpus.flatMap((gpu) => gpu.mounts), ...this.#kind.options.binds, ...plan.mounts];
-    const layer = foreign ? await mountFuseOverlay(image.path, sandbox, this.#path) : undefined;
+    const layer = foreign ? await mountFuseOverlay(lowers, sandbox, this.#path) : undefined;
     const root = imageRootCalls({
-      lower,
+      lowers,
       merged: layer?.merged,
       work: sandbox.work,
       // What the pod says about a path wins.

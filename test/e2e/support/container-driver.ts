@@ -8,11 +8,10 @@ import { dirname, join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { json, text } from 'node:stream/consumers';
 import { systemClock } from '../../../src/base/clock.ts';
-import { localCommandRunner } from '../../../src/base/command.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
-import type { RuntimeSettings } from '../../../src/contract/job-directory.ts';
-import { createApptainerRuntime } from '../../../src/runner/apptainer-runtime.ts';
+import { jobDirectory, type RuntimeSettings } from '../../../src/contract/job-directory.ts';
 import type { ContainerPlan } from '../../../src/runner/container-runtime.ts';
+import { createRuntime } from '../../../src/runner/create-runtime.ts';
 import { RegistryKeyring } from '../../../src/runner/registry-keyring.ts';
 
 export interface DriverFile {
@@ -33,7 +32,8 @@ export interface DriverContainer {
 }
 
 export interface DriverRequest {
-  readonly settings: Omit<RuntimeSettings, 'name'>;
+  /** Images are pulled into the directory of this run unless it names another. */
+  readonly settings: RuntimeSettings;
   readonly environment?: Readonly<Record<string, string>>;
   readonly files: readonly DriverFile[];
   readonly containers: readonly DriverContainer[];
@@ -61,15 +61,14 @@ for (const { path, content, mode, gid } of request.files) {
   if (gid !== undefined && process.getuid?.() === 0) await chown(at, -1, gid);
   await chmod(at, mode);
 }
-const runtime = createApptainerRuntime(
+const runtime = await createRuntime(
+  { imageCache: join(directory, 'images'), ...request.settings },
   {
-    directory: join(directory, 'runtime'),
+    directory: jobDirectory(directory),
     clock: systemClock,
     logger: silentLogger,
-    commands: localCommandRunner,
     ...(request.environment && { environment: request.environment }),
   },
-  { ...request.settings, imageCache: join(directory, 'images'), name: 'apptainer' },
 );
 const signal = new AbortController().signal;
 const pull = { keyring: RegistryKeyring.of([], silentLogger), onPulling: () => {} };
