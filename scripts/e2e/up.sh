@@ -9,7 +9,7 @@
 # submits), INTERLINK_E2E_PORT (26443: the first of nine ports on 127.0.0.1), INTERLINK_E2E_ACCOUNTING=1 (slurmdbd too, for sacct)
 . "$(dirname "$(readlink -f "$0")")/lib.sh"
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(user kube slurm apptainer image registry)
+[ ${#parts[@]} -gt 0 ] || parts=(user kube slurm apptainer image registry podman charliecloud)
 
 mkdir -p "$E2E_DIR/parts" 2>/dev/null || die "cannot write $E2E_DIR: run as root, or set INTERLINK_E2E_DIR"
 exec 9>"$E2E_DIR/lock"

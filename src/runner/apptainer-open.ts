@@ -87,7 +87,8 @@ async function openLayers({ layers, config }: ImageDescription, deps: OpenImageD
   } catch (error) {
     throw notReadable(top, error);
   }
-  const read = others.length === 0 ? directoryReader(top) : sandboxReader(await showLayers(layers, deps.name, deps.sandbox), deps);
+  const read =
+    others.length === 0 ? directoryReader(top) : sandboxReader(await showLayers(layers, deps.name, deps.sandbox), deps);
   return { lowers: layers, config, ...(await shownAs(uid, read, deps)) };
 }
 

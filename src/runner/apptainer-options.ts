@@ -13,7 +13,17 @@ export function parseApptainerOptions(options: readonly string[]): ImageRuntimeO
     pull: ['--no-https', '--nohttps'],
     implied: [
       ...['--contain', '-c', '--containall', '-C', '--cleanenv', '-e', '--pid', '-p', '--ipc', '-i', '--uts'],
-      ...['--no-home', '--writable-tmpfs', '--fakeroot', '-f', '--userns', '-u', '--no-init', '--no-privs', '--no-umask'],
+      ...[
+        '--no-home',
+        '--writable-tmpfs',
+        '--fakeroot',
+        '-f',
+        '--userns',
+        '-u',
+        '--no-init',
+        '--no-privs',
+        '--no-umask',
+      ],
     ],
     known: '--nv, --rocm, --bind SOURCE[:TARGET[:ro]] and --no-https',
   });

@@ -52,9 +52,13 @@ export async function mountFuseOverlay(
   const options = `lowerdir=${layers.join(':')},upperdir=${upper},workdir=${work},squash_to_root,allow_other`;
   const result = await runInSandbox(sandbox, [program, '-o', options, merged], { PATH: dirname(program) });
   if (result.exitCode !== 0)
-    throw new InterlinkError('Unavailable', `${layers[0]} cannot be mounted by fuse-overlayfs: ${result.stderr.trim()}`, {
-      code: 'CreateContainerError',
-    });
+    throw new InterlinkError(
+      'Unavailable',
+      `${layers[0]} cannot be mounted by fuse-overlayfs: ${result.stderr.trim()}`,
+      {
+        code: 'CreateContainerError',
+      },
+    );
   return {
     merged,
     remove: () =>

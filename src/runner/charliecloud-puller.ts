@@ -78,7 +78,7 @@ function charliecloudName(url: string): string {
 function pullFault(program: string, { exitCode, stdout, stderr, timedOut }: CommandResult): InterlinkError {
   const lines = `${stdout}\n${stderr}`.split('\n').flatMap((line) => line.trim() || []);
   const said = lines.flatMap((line) => /^(?:error|hint): (.*)$/.exec(line)?.[1] ?? []);
-  const words = timedOut ? `no end after ${PULL_TIMEOUT_MS / 3_600_000} hours` : (said.join('; ') || lines.at(-1));
+  const words = timedOut ? `no end after ${PULL_TIMEOUT_MS / 3_600_000} hours` : said.join('; ') || lines.at(-1);
   return new InterlinkError('Unavailable', words ?? `${program} pull ended with exit code ${exitCode}`, {
     code: 'ErrImagePull',
     details: { exitCode },

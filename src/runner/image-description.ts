@@ -12,11 +12,7 @@ export interface ImageDescription {
 }
 
 /** The description as the text of a file; `config` is the `config` of the OCI image configuration as it came, an object. */
-export function renderImageDescription(
-  layers: readonly string[],
-  config: unknown,
-  digest: string | undefined,
-): string {
+export function renderImageDescription(layers: readonly string[], config: unknown, digest: string | undefined): string {
   return JSON.stringify({ layers, config: config ?? {}, ...(digest !== undefined && { digest }) });
 }
 

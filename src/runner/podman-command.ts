@@ -1,12 +1,9 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { InterlinkError } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import { findProgram } from './image-tool.ts';
 import { runInSandbox, type SandboxCommandResult } from './namespace-exec.ts';
 import { LINUX } from './namespace-linux.ts';
 import { procCall } from './namespace-proc.ts';
-import type { SystemCall } from './namespace-program.ts';
 import type { Sandbox } from './namespace-sandbox.ts';
 import { currentUser } from './namespace-user.ts';
 
@@ -21,6 +18,9 @@ export interface PodmanCommandDeps {
   readonly signal?: AbortSignal;
 }
 
+/** Podman's locks are here whatever it is told. What else it wants in memory has the same path in every job, as the storage remembers it and refuses another. */
+const MEMORY = '/dev/shm';
+
 /**
  * Runs `podman` on a storage of our own, as the root of the pod's sandbox: the files of an image so get the very ids that the pod will see, as below
  * `podman unshare`, and no process of Podman stays behind. Its locks and its state of the moment are in memory and end with the command; jobs meet
@@ -30,32 +30,45 @@ export interface PodmanCommandDeps {
  */
 export async function runPodman(args: readonly string[], deps: PodmanCommandDeps): Promise<SandboxCommandResult> {
   const { storage, temporary, environment, sandbox, signal } = deps;
+  if (storage.startsWith(`${MEMORY}/`))
+    throw new InterlinkError(
+      'Unsupported',
+      `runtime "podman" cannot keep images in ${MEMORY}; set runtime.imageCache`,
+      {
+        code: 'ErrImagePull',
+      },
+    );
   const program = findProgram(deps.program, environment.PATH ?? '');
   if (program === undefined)
     throw new InterlinkError('NotFound', `${deps.program}: no such program; install podman or set runtime.program`, {
       code: 'command.missing',
     });
-  // One place for all jobs, as the storage remembers it and refuses another.
-  const state = join(storage, 'run');
   await makePrivateDirectory(storage);
-  await mkdir(state, { recursive: true });
-  const own = ['--root', storage, '--runroot', state, '--tmpdir', join(state, 'libpod'), '--storage-driver', 'overlay'];
-  const options = ['--events-backend', 'none', '--cgroup-manager', 'cgroupfs', '--log-level', 'error'];
-  const env = { ...environment, XDG_RUNTIME_DIR: state, TMPDIR: temporary, ...rootOf(sandbox) };
-  return runInSandbox(sandbox, [program, ...own, ...options, ...args], env, {
+  const state = ['--runroot', `${MEMORY}/run`, '--tmpdir', `${MEMORY}/tmp`, '--events-backend', 'none'];
+  const own = [
+    '--root',
+    storage,
+    '--storage-driver',
+    'overlay',
+    ...state,
+    '--cgroup-manager',
+    'cgroupfs',
+    '--log-level',
+    'error',
+  ];
+  const env = { ...environment, XDG_RUNTIME_DIR: MEMORY, TMPDIR: temporary, ...rootOf(sandbox) };
+  return runInSandbox(sandbox, [program, ...own, ...args], env, {
     before: [
       { call: 'unshare', args: [LINUX.CLONE_NEWNS], what: 'make a mount namespace for podman' },
-      memory(state, 'mode=700'),
-      memory('/dev/shm', 'mode=1777'),
+      {
+        call: 'mount',
+        args: ['tmpfs', MEMORY, 'tmpfs', LINUX.MS_NOSUID | LINUX.MS_NODEV, 'mode=1777'],
+        what: `mount a tmpfs at ${MEMORY}`,
+      },
       procCall('/proc', '/proc'),
     ],
     ...(signal && { signal }),
   });
-}
-
-function memory(path: string, mode: string): SystemCall {
-  const { MS_NODEV, MS_NOSUID } = LINUX;
-  return { call: 'mount', args: ['tmpfs', path, 'tmpfs', MS_NOSUID | MS_NODEV, mode], what: `mount a tmpfs at ${path}` };
 }
 
 /** What `podman unshare` tells the programs below it; without that Podman takes itself for the root of the machine. */

@@ -12,6 +12,7 @@ export function parsePodmanOptions(options: readonly string[]): ImageRuntimeOpti
     bind: ['--volume', '-v'],
     pull: ['--tls-verify=false'],
     implied: ['--rm', '--net=host', '--network=host', '--cgroups=disabled', '--init=false', '--userns=host'],
-    known: '--gpus=all, --device=nvidia.com/gpu=all, --device=/dev/kfd, --volume SOURCE[:TARGET[:ro]] and --tls-verify=false',
+    known:
+      '--gpus=all, --device=nvidia.com/gpu=all, --device=/dev/kfd, --volume SOURCE[:TARGET[:ro]] and --tls-verify=false',
   });
 }

@@ -66,7 +66,11 @@ function describe(text: string): string {
   const layers = [UpperDir, ...LowerDir.split(':')].filter((path) => path !== '');
   const digests = (image.RepoDigests ?? []).map((name) => name.slice(name.indexOf('@') + 1));
   // Of an image for several architectures it knows the list's too, which is what a kubelet shows.
-  return renderImageDescription(layers, image.Config, digests.find((digest) => digest !== image.Digest) ?? image.Digest);
+  return renderImageDescription(
+    layers,
+    image.Config,
+    digests.find((digest) => digest !== image.Digest) ?? image.Digest,
+  );
 }
 
 /** Its reason stands in the last line that begins with `Error:`. */

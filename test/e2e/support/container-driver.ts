@@ -28,7 +28,12 @@ export interface DriverContainer {
   readonly pullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
   /** Is started without waiting for the end of the one before. */
   readonly together?: boolean;
-  readonly signals?: readonly { readonly afterMs: number; readonly signal: NodeJS.Signals }[];
+  /** Sent that long after the start, or after the container's first output where it has something to prepare. */
+  readonly signals?: readonly {
+    readonly afterMs: number;
+    readonly signal: NodeJS.Signals;
+    readonly afterOutput?: boolean;
+  }[];
 }
 
 export interface DriverRequest {
@@ -84,7 +89,11 @@ async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: D
     const container = await runtime.start(whole, resolved, { stdout, stderr });
     const startMs = performance.now() - begun;
     if (request.hold) return { startMs };
-    for (const { afterMs, signal: name } of signals) setTimeout(() => container.kill(name), afterMs);
+    for (const { afterMs, afterOutput = false, signal: name } of signals) {
+      const send = (): unknown => setTimeout(() => container.kill(name), afterMs);
+      if (afterOutput) stdout.once('data', send);
+      else send();
+    }
     const [out, err, { exitCode, signal: number }] = await Promise.all([text(stdout), text(stderr), container.exited]);
     return { exitCode, ...(number && { signal: number }), stdout: out, stderr: err, startMs };
   } catch (error) {

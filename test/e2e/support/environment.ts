@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 /** A part of the set-up that `scripts/e2e/up.sh` brings up or says why it cannot. */
-export type Part = 'user' | 'kube' | 'slurm' | 'apptainer' | 'image' | 'registry';
+export type Part = 'user' | 'kube' | 'slurm' | 'image' | 'registry' | 'apptainer' | 'podman' | 'charliecloud';
 
 const directory = process.env.INTERLINK_E2E_DIR ?? '/var/lib/interlink-e2e';
 
