@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # up.sh [PART...] - brings up what the end-to-end tests run on, as root on a bare Debian 12: a Kubernetes control plane, Slurm, Apptainer,
-# an image and a registry. Safe to repeat: what runs as it should is left alone. Nothing of the machine's own Kubernetes or Slurm is touched.
+# an image, a registry, Podman and Charliecloud. Safe to repeat: what runs as it should is left alone. Nothing of the machine's own Kubernetes or Slurm
+# is touched.
 #
 #   E2E_DIR/parts/PART     "ok", or why the part cannot be had here; the tests that need it are then skipped with that reason
 #   E2E_DIR/env.sh         KUBECONFIG, SLURM_CONF and PATH for a look by hand

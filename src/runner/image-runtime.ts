@@ -52,6 +52,8 @@ export interface ImageRuntimeKind {
   /** Package that brings it. */
   readonly package: string;
   readonly options: ImageRuntimeOptions;
+  /** Directory for images unless the site names one; the job's own when absent. */
+  readonly imageCache?: string;
   puller(tools: ImagePullerTools): ImagePuller;
 }
 
@@ -94,7 +96,7 @@ class ImageRuntime implements ContainerRuntime {
     const user = currentUser();
     this.#environment = { HOME: user.home, USER: user.userName, ...environment, PATH: this.#path };
     this.#store = new ImageStore({
-      directory: settings.imageCache ?? join(directory, 'images'),
+      directory: settings.imageCache ?? kind.imageCache ?? join(directory, 'images'),
       maxBytes: settings.imageCacheBytes,
       loginDirectory: join(directory, 'login'),
       environment: this.#environment,

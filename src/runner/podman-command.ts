@@ -44,17 +44,20 @@ export async function runPodman(args: readonly string[], deps: PodmanCommandDeps
       code: 'command.missing',
     });
   await makePrivateDirectory(storage);
-  const state = ['--runroot', `${MEMORY}/run`, '--tmpdir', `${MEMORY}/tmp`, '--events-backend', 'none'];
   const own = [
-    '--root',
-    storage,
-    '--storage-driver',
-    'overlay',
-    ...state,
-    '--cgroup-manager',
-    'cgroupfs',
-    '--log-level',
-    'error',
+    ...['--root', storage, '--runroot', `${MEMORY}/run`, '--tmpdir', `${MEMORY}/tmp`],
+    ...[
+      '--storage-driver',
+      'overlay',
+      '--events-backend',
+      'none',
+      '--cgroup-manager',
+      'cgroupfs',
+      '--log-level',
+      'error',
+    ],
+    // Where the pod has its root alone, every file is that one's.
+    ...(sandbox.ids?.canSetGroups === false ? ['--storage-opt', 'overlay.ignore_chown_errors=true'] : []),
   ];
   const env = { ...environment, XDG_RUNTIME_DIR: MEMORY, TMPDIR: temporary, ...rootOf(sandbox) };
   return runInSandbox(sandbox, [program, ...own, ...args], env, {

@@ -1,6 +1,8 @@
 import type { RuntimeSettings } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
 import { createImageRuntime, type ImageRuntimeDeps } from './image-runtime.ts';
+import { currentUser } from './namespace-user.ts';
+import { runPodman } from './podman-command.ts';
 import { parsePodmanOptions } from './podman-options.ts';
 import { podmanPuller } from './podman-puller.ts';
 
@@ -15,6 +17,12 @@ export function createPodmanRuntime(deps: ImageRuntimeDeps, settings: RuntimeSet
     program: 'podman',
     package: 'podman',
     options,
-    puller: (tools) => podmanPuller({ ...tools, options: options.pull }),
+    // Its files belong to the pod's users, which no shared file system allows and which the user cannot remove with the job's directory.
+    imageCache: `/var/tmp/interlink-${currentUser().uid}/images`,
+    puller: ({ sandbox, ...tools }) =>
+      podmanPuller({
+        options: options.pull,
+        podman: async (args, call) => runPodman(args, { ...tools, ...call, sandbox: await sandbox() }),
+      }),
   });
 }

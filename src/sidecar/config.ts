@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { messageOf } from '../base/errors.ts';
+import { RUNTIME_NAMES } from '../contract/job-directory.ts';
 import { parseQuantity, wholeUnits } from '../kube/quantity.ts';
 import { localConfig } from './local/local-config.ts';
 import { policyConfig, volumesConfig } from './site-config.ts';
@@ -95,9 +96,12 @@ export const sidecarConfig = z.strictObject({
     .prefault({}),
   runtime: z
     .strictObject({
-      name: z.enum(['apptainer', 'process']).default('apptainer').describe('how containers are made on the workers'),
-      program: z.string().optional().describe('path of the runtime on the workers'),
-      options: z.array(z.string()).optional().describe('options of the site, e.g. --nv'),
+      name: z.enum(RUNTIME_NAMES).default('apptainer').describe('how containers are made on the workers'),
+      program: z
+        .string()
+        .optional()
+        .describe('program on the workers that pulls images; apptainer, podman or ch-image unless set'),
+      options: z.array(z.string()).optional().describe("options of the site in the runtime's own words, e.g. --nv"),
       imageMap: z.record(z.string(), z.string()).optional().describe('image name or prefix → SIF file or directory'),
       imagePrefix: z.string().optional().describe('put before image names without a scheme; docker:// unless set'),
       imageMirrors: z

@@ -419,8 +419,10 @@ for (const { runtime, root, user: plain, noRanges: single, others, insecure } of
       try {
         const image = `localhost:${served.port}/site/busybox:1`;
         const options = [...insecure];
-        const [result] = await drive({ ...plain, options }, { containers: [{ image, plan: {} }] });
-        expect(result).toMatchObject({ exitCode: 0, stdout: LAYERED_OUTPUT, stderr: '' });
+        for (const target of [plain, single]) {
+          const [result] = await drive({ ...target, options }, { containers: [{ image, plan: {} }] });
+          expect(result).toMatchObject({ exitCode: 0, stdout: LAYERED_OUTPUT, stderr: '' });
+        }
       } finally {
         served.close();
       }

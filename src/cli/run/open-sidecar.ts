@@ -7,6 +7,7 @@ import { InterlinkError, messageOf } from '../../base/errors.ts';
 import { silentLogger } from '../../base/logger.ts';
 import { Secret } from '../../base/secret.ts';
 import { loadConfig } from '../../config/load-config.ts';
+import { RUNTIME_NAMES, type RuntimeName } from '../../contract/job-directory.ts';
 import { createRemoteSidecar } from '../../contract/remote-sidecar.ts';
 import type { Sidecar } from '../../contract/sidecar.ts';
 import { parseAddress } from '../../http/address.ts';
@@ -24,9 +25,7 @@ export function addPlaceOptions(command: Command): void {
     .addOption(new Option('--url <address>', 'proxy or sidecar: https://host:port or unix:/path'))
     .addOption(new Option('--token-file <file>', 'bearer token for --url'))
     .addOption(new Option('--ca-file <file>', 'certificates that the server of --url may be signed by'))
-    .addOption(
-      new Option('--runtime <name>', 'how containers are made on this machine').choices(['apptainer', 'process']),
-    )
+    .addOption(new Option('--runtime <name>', 'how containers are made on this machine').choices(RUNTIME_NAMES))
     .addOption(new Option('--image-map <name=path,…>', 'SIF files or directories to use for image names or prefixes'));
   addConfigOption(command);
 }
@@ -48,8 +47,8 @@ export async function openSidecar(input: CliInput, io: CliIo, say: (line: string
   const { values } = await loadConfig({ sidecar: sidecarConfig }, configSources(input, io), { optional: true });
   const settings = Object.fromEntries(
     Object.entries(values.sidecar.runtime).filter(([, value]) => value !== undefined),
-  ) as { name: 'apptainer' | 'process' };
-  const name = runtime === 'apptainer' || runtime === 'process' ? runtime : settings.name;
+  ) as { name: RuntimeName };
+  const name = RUNTIME_NAMES.find((known) => known === runtime) ?? settings.name;
   if (name === 'process')
     say(
       'runtime process: the commands run on the file system of this machine; only volumes and processes are separate',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseOciConfig, readScriptConfig } from '../../../src/runner/image-config.ts';
+import { parseImageDescription, renderImageDescription } from '../../../src/runner/image-description.ts';
 import { parseImageUsers } from '../../../src/runner/image-users.ts';
 
 describe('the OCI configuration of an image', () => {
@@ -63,6 +64,23 @@ describe('an image without OCI configuration', () => {
     expect(config).toMatchObject({ entrypoint: ['/.singularity.d/runscript'], cmd: [] });
   });
 
+  it('is run as Charliecloud has pulled it, with what a build has changed since', async () => {
+    const pulled = { config: { Entrypoint: ['/tini'], Cmd: ['run'], User: 'app', Env: ['A=old'], WorkingDir: '/' } };
+    const metadata = { arch: 'amd64', cwd: '/w', env: { A: 'new', B: 'x' }, shell: ['/bin/sh', '-c'] };
+    const files = {
+      '/ch/metadata.json': JSON.stringify(metadata),
+      '/ch/config.pulled.json': JSON.stringify(pulled),
+    };
+    const config = { entrypoint: ['/tini'], cmd: ['run'], env: [['A', 'new'], ['B', 'x']], workingDir: '/w', user: 'app' }; // biome-ignore format: one row
+    expect(await readScriptConfig(reader(files))).toEqual(config);
+    const { '/ch/metadata.json': built } = files;
+    const shell = { ...config, entrypoint: [], cmd: ['/bin/sh'], user: '' };
+    expect(await readScriptConfig(reader({ '/ch/metadata.json': built }))).toEqual(shell);
+    await expect(readScriptConfig(reader({ '/ch/metadata.json': '{' }))).rejects.toMatchObject({
+      code: 'ImageInspectError',
+    });
+  });
+
   it('runs a shell when it is just a directory', async () => {
     expect(await readScriptConfig(reader({}))).toEqual({ entrypoint: [], cmd: ['/bin/sh'], env: [], user: '' });
   });
@@ -80,5 +98,19 @@ describe('the user database of an image', () => {
     expect(users.byName('bad')).toBeUndefined();
     expect(users.groupId('users')).toBe(100);
     expect(users.groupsOf('jovyan')).toEqual([10]);
+  });
+});
+
+describe('the description of an image', () => {
+  it.each(['{', '{}', 'null', '{"layers":[]}', '{"layers":["relative"]}', '{"layers":"/a"}'])('%s is none', (text) => {
+    expect(() => parseImageDescription(text)).toThrow(expect.objectContaining({ code: 'ImageInspectError' }));
+  });
+
+  it('comes back as it was written', () => {
+    const text = renderImageDescription(['/top', '/bottom'], { Cmd: ['x'] }, undefined);
+    expect(parseImageDescription(text)).toEqual({
+      layers: ['/top', '/bottom'],
+      config: { entrypoint: [], cmd: ['x'], env: [], user: '' },
+    });
   });
 });
