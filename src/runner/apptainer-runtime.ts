@@ -10,11 +10,13 @@ import { createImageRuntime, type ImageRuntimeDeps } from './image-runtime.ts';
  */
 export function createApptainerRuntime(deps: ImageRuntimeDeps, settings: RuntimeSettings): ContainerRuntime {
   const options = parseApptainerOptions(settings.options ?? []);
+  const noHttps = options.pull.length > 0;
   return createImageRuntime(deps, settings, {
     name: 'apptainer',
     program: 'apptainer',
     package: 'apptainer',
     options,
-    puller: (tools) => apptainerPuller({ ...tools, noHttps: options.pull.length > 0 }),
+    registries: { plain: noHttps ? 'all' : 'loopback', isInsecure: false },
+    puller: (tools) => apptainerPuller({ ...tools, noHttps }),
   });
 }

@@ -15,6 +15,7 @@ export function createCharliecloudRuntime(deps: ImageRuntimeDeps, settings: Runt
     program: 'ch-image',
     package: 'charliecloud',
     options,
+    registries: { plain: 'none', isInsecure: options.pull.length > 0 },
     puller: (tools) => charliecloudPuller({ ...tools, options: options.pull }),
   });
 }

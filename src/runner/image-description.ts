@@ -1,4 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { InterlinkError, isKind, systemCodeOf } from '../base/errors.ts';
 import { type ImageConfig, parseConfigObject } from './image-config.ts';
 
@@ -7,13 +8,20 @@ export interface ImageDescription {
   /** Absolute paths of unpacked directories, the topmost layer first; at least one. */
   readonly layers: readonly string[];
   readonly config: ImageConfig;
-  /** `sha256:…` of the registry's manifest, where the tool has told it. */
-  readonly digest?: string;
+  /** Bytes on disk. */
+  readonly sizeBytes: number;
+  /** What the tool calls it. */
+  readonly id?: string;
 }
 
-/** The description as the text of a file; `config` is the `config` of the OCI image configuration as it came, an object. */
-export function renderImageDescription(layers: readonly string[], config: unknown, digest: string | undefined): string {
-  return JSON.stringify({ layers, config: config ?? {}, ...(digest !== undefined && { digest }) });
+/** What a tool has made: {@link ImageDescription} with the `config` of the OCI image configuration as it came. */
+export interface MadeImage extends Omit<ImageDescription, 'config'> {
+  readonly config: unknown;
+}
+
+/** The description as the text of a file. */
+export function renderImageDescription(image: MadeImage): string {
+  return JSON.stringify({ ...image, config: image.config ?? {} });
 }
 
 /**
@@ -27,13 +35,14 @@ export function parseImageDescription(text: string): ImageDescription {
   } catch (error) {
     throw fault('the description of the image is no JSON', error);
   }
-  const { layers, config, digest } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>;
+  const { layers, config, sizeBytes, id } = (typeof value === 'object' ? (value ?? {}) : {}) as Record<string, unknown>;
   if (!Array.isArray(layers) || layers.length === 0 || !layers.every(isPath))
     throw fault('the description of the image names no directories');
   return {
     layers,
     config: parseConfigObject(config),
-    ...(typeof digest === 'string' && { digest }),
+    sizeBytes: typeof sizeBytes === 'number' ? sizeBytes : 0,
+    ...(typeof id === 'string' && { id }),
   };
 }
 
@@ -45,6 +54,21 @@ export async function readImageDescription(path: string): Promise<ImageDescripti
     if (systemCodeOf(error) === 'ENOENT' || isKind(error, 'Invalid')) return undefined;
     throw error;
   }
+}
+
+/** Every description in a cache, also of images that are about to be removed, by the path of its file. */
+export async function readImageDescriptions(
+  directory: string,
+  suffix: string,
+): Promise<ReadonlyMap<string, ImageDescription>> {
+  const found = new Map<string, ImageDescription>();
+  for (const place of [directory, join(directory, 'doomed')])
+    for (const name of await readdir(place)) {
+      const path = join(place, name);
+      const description = name.endsWith(suffix) ? await readImageDescription(path) : undefined;
+      if (description) found.set(path, description);
+    }
+  return found;
 }
 
 /** Whether the file describes an image all of whose layers are there. */

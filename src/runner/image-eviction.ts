@@ -53,7 +53,7 @@ export async function evictImages(deps: EvictionDeps): Promise<void> {
   for (const { name, path } of await filesIn(doomed, deps)) {
     if (marked.has(name)) await moved(path, join(directory, name));
     else if (settleMs === 0 || (await ageMs(path, deps)) > settleMs) {
-      await puller.remove(path);
+      await puller.remove(path, directory);
       logger.info('an image was removed from the cache', { file: name });
     }
   }

@@ -13,6 +13,14 @@ export interface ImageRuntimeOptions {
   readonly pull: readonly string[];
 }
 
+/** How registries are asked, as the tool does it that pulls from them. */
+export interface RegistryTrust {
+  /** Those that are asked by plain HTTP; `loopback` are the ones on the worker itself. */
+  readonly plain: 'all' | 'loopback' | 'none';
+  /** Certificates do not count. */
+  readonly isInsecure: boolean;
+}
+
 /** How a tool words its options. */
 export interface OptionWords {
   /** The tool's name, for messages. */

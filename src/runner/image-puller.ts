@@ -29,6 +29,6 @@ export interface ImagePuller {
   has(path: string): Promise<boolean>;
   /** Bytes on disk of the file and all that belongs to it; the size of the file when absent. */
   sizeOf?(path: string): Promise<number>;
-  /** Removes the file of an image that no pod uses with all that belongs to it; does nothing when it has gone. */
-  remove(path: string): Promise<void>;
+  /** Removes the file of an image that no pod uses with all that belongs to it in the cache `directory`; does nothing when it has gone. */
+  remove(path: string, directory: string): Promise<void>;
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
 import { InterlinkError, isKind } from '../base/errors.ts';
 import type { RuntimeName, RuntimeSettings } from '../contract/job-directory.ts';
@@ -18,7 +19,7 @@ import type {
 } from './container-runtime.ts';
 import type { ImageConfig } from './image-config.ts';
 import { OVERLAY } from './image-layers.ts';
-import type { ImageRuntimeOptions } from './image-options.ts';
+import type { ImageRuntimeOptions, RegistryTrust } from './image-options.ts';
 import type { ImagePuller } from './image-puller.ts';
 import { ImageStore } from './image-store.ts';
 import { DEFAULT_PATH, findProgram } from './image-tool.ts';
@@ -40,6 +41,7 @@ export interface ImagePullerTools {
   /** The whole environment of the program: PATH, HOME, the proxies of the site. */
   readonly environment: Readonly<Record<string, string>>;
   readonly commands: CommandRunner;
+  readonly clock: Clock;
   /** The sandbox of the pod, for tools that need its ids. */
   sandbox(): Promise<Sandbox>;
 }
@@ -52,6 +54,7 @@ export interface ImageRuntimeKind {
   /** Package that brings it. */
   readonly package: string;
   readonly options: ImageRuntimeOptions;
+  readonly registries: RegistryTrust;
   /** Directory for images unless the site names one; the job's own when absent. */
   readonly imageCache?: string;
   puller(tools: ImagePullerTools): ImagePuller;
@@ -100,12 +103,13 @@ class ImageRuntime implements ContainerRuntime {
       maxBytes: settings.imageCacheBytes,
       loginDirectory: join(directory, 'login'),
       environment: this.#environment,
-      noHttps: kind.options.noHttps ?? false,
+      registries: kind.registries,
       logger: deps.logger,
       puller: kind.puller({
         program: settings.program ?? kind.program,
         environment: this.#environment,
         commands,
+        clock,
         sandbox: () => this.#pod.sandbox(),
       }),
       clock,

@@ -10,6 +10,7 @@ import type { ImageSource } from '../contract/image-source.ts';
 import type { PullContext, ResolvedImage } from './container-runtime.ts';
 import { type FetchedImage, ImageCache } from './image-cache.ts';
 import { ImageNames, type NamedImage } from './image-names.ts';
+import type { RegistryTrust } from './image-options.ts';
 import type { ImagePuller } from './image-puller.ts';
 import { withLoginFile } from './login-file.ts';
 import { isLoopbackRegistry } from './loopback-registry.ts';
@@ -25,8 +26,7 @@ export interface ImageStoreDeps {
   readonly loginDirectory: string;
   /** The proxies of the site. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Every registry is asked by plain HTTP; else only those on this machine. */
-  readonly noHttps: boolean;
+  readonly registries: RegistryTrust;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -162,13 +162,16 @@ export class ImageStore {
   }
 
   #client(): Promise<RegistryClient> {
-    const { environment, noHttps } = this.#deps;
+    const { environment, registries } = this.#deps;
     // Most jobs find their image in the cache and never need it.
     this.#registry ??= import('./registry-client.ts').then(
       ({ RegistryClient }) =>
         new RegistryClient({
           environment,
-          isPlain: (domain) => noHttps || isLoopbackRegistry(`docker://${domain}/`),
+          isPlain: (domain) =>
+            registries.plain === 'all' ||
+            (registries.plain === 'loopback' && isLoopbackRegistry(`docker://${domain}/`)),
+          isInsecure: registries.isInsecure,
         }),
     );
     return this.#registry;

@@ -1,9 +1,11 @@
+import { basename, dirname, join } from 'node:path';
 import { InterlinkError } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import { findProgram } from './image-tool.ts';
 import { runInSandbox, type SandboxCommandResult } from './namespace-exec.ts';
 import { LINUX } from './namespace-linux.ts';
 import { procCall } from './namespace-proc.ts';
+import type { SystemCall } from './namespace-program.ts';
 import type { Sandbox } from './namespace-sandbox.ts';
 import { currentUser } from './namespace-user.ts';
 
@@ -13,6 +15,8 @@ export interface PodmanCommandDeps {
   readonly storage: string;
   /** Directory for what Podman downloads. */
   readonly temporary: string;
+  /** File of `docker login` that Podman may show to registries. */
+  readonly login?: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly sandbox: Sandbox;
   readonly signal?: AbortSignal;
@@ -59,10 +63,19 @@ export async function runPodman(args: readonly string[], deps: PodmanCommandDeps
     // Where the pod has its root alone, every file is that one's.
     ...(sandbox.ids?.canSetGroups === false ? ['--storage-opt', 'overlay.ignore_chown_errors=true'] : []),
   ];
-  const env = { ...environment, XDG_RUNTIME_DIR: MEMORY, TMPDIR: temporary, ...rootOf(sandbox) };
+  const login =
+    deps.login === undefined ? undefined : { from: dirname(deps.login), to: join(sandbox.work, 'podman-login') };
+  const env = {
+    ...environment,
+    XDG_RUNTIME_DIR: MEMORY,
+    TMPDIR: temporary,
+    ...rootOf(sandbox),
+    ...(login && { REGISTRY_AUTH_FILE: join(login.to, basename(deps.login ?? '')) }),
+  };
   return runInSandbox(sandbox, [program, ...own, ...args], env, {
     before: [
       { call: 'unshare', args: [LINUX.CLONE_NEWNS], what: 'make a mount namespace for podman' },
+      ...(login ? keepCalls(login) : []),
       {
         call: 'mount',
         args: ['tmpfs', MEMORY, 'tmpfs', LINUX.MS_NOSUID | LINUX.MS_NODEV, 'mode=1777'],
@@ -72,6 +85,15 @@ export async function runPodman(args: readonly string[], deps: PodmanCommandDeps
     ],
     ...(signal && { signal }),
   });
+}
+
+/** The login lies in what is about to be covered. */
+function keepCalls({ from, to }: { readonly from: string; readonly to: string }): readonly SystemCall[] {
+  const { AT_FDCWD, EEXIST, MS_BIND } = LINUX;
+  return [
+    { call: 'mkdirat', args: [AT_FDCWD, to, 0o700], tolerate: [EEXIST], what: `make ${to}` },
+    { call: 'mount', args: [from, to, 0, MS_BIND, 0], what: 'show the login to podman' },
+  ];
 }
 
 /** What `podman unshare` tells the programs below it; without that Podman takes itself for the root of the machine. */

@@ -1,8 +1,8 @@
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InterlinkError } from '../base/errors.ts';
-import { makePrivateDirectory, writeFileAtomic } from '../base/files.ts';
-import { hasLayers, renderImageDescription } from './image-description.ts';
+import { PRIVATE_FILE } from '../base/files.ts';
+import { hasLayers, readImageDescription, readImageDescriptions, renderImageDescription } from './image-description.ts';
 import type { ImagePuller } from './image-puller.ts';
 import { isLoopbackRegistry } from './loopback-registry.ts';
 import type { SandboxCommandResult } from './namespace-exec.ts';
@@ -15,8 +15,12 @@ export interface PodmanPullerDeps {
   podman(args: readonly string[], call: PodmanCall): Promise<SandboxCommandResult>;
 }
 
-/** Where Podman may write, and how long it may run. */
-export type PodmanCall = Pick<PodmanCommandDeps, 'storage' | 'temporary' | 'signal'>;
+/** Where Podman may write, what it may show, and how long it may run. */
+export type PodmanCall = Pick<PodmanCommandDeps, 'storage' | 'temporary' | 'login' | 'signal'>;
+
+/** Exit code of `podman rmi`. */
+const NO_SUCH_IMAGE = 1;
+const SUFFIX = '.podman.json';
 
 /**
  * Images as the layers in a storage of Podman's (`podman pull`), each with a description of its layers and configuration.
@@ -24,25 +28,32 @@ export type PodmanCall = Pick<PodmanCommandDeps, 'storage' | 'temporary' | 'sign
  */
 export function podmanPuller({ options, podman }: PodmanPullerDeps): ImagePuller {
   return {
-    suffix: '.json',
-    async pull({ url, target, directory, signal }) {
-      const temporary = `${target}.layers`;
-      const call = { storage: join(directory, 'podman'), temporary, signal };
-      await makePrivateDirectory(temporary);
-      try {
-        const plain = isLoopbackRegistry(url) ? ['--tls-verify=false'] : [];
-        const pulled = await podman(['pull', '--quiet', ...options, ...plain, url], call);
-        if (pulled.exitCode !== 0) throw pullFault(pulled);
-        const id = pulled.stdout.trim().split('\n').at(-1) ?? '';
-        const inspected = await podman(['image', 'inspect', id], call);
-        if (inspected.exitCode !== 0) throw pullFault(inspected);
-        await writeFileAtomic(target, describe(inspected.stdout));
-      } finally {
-        await rm(temporary, { recursive: true, force: true });
-      }
+    suffix: SUFFIX,
+    async pull({ url, target, work, directory, loginFile, signal }) {
+      const call = { storage: join(directory, 'podman'), temporary: work, signal };
+      const plain = isLoopbackRegistry(url) ? ['--tls-verify=false'] : [];
+      const login = loginFile === undefined ? {} : { login: loginFile };
+      const pulled = await podman(['pull', '--quiet', ...options, ...plain, url], { ...call, ...login });
+      if (pulled.exitCode !== 0) throw pullFault(pulled);
+      const id = pulled.stdout.trim().split('\n').at(-1) ?? '';
+      const inspected = await podman(['image', 'inspect', id], call);
+      if (inspected.exitCode !== 0) throw pullFault(inspected);
+      await writeFile(target, describe(inspected.stdout), { mode: PRIVATE_FILE });
     },
     has: hasLayers,
-    async remove(path) {
+    async sizeOf(path) {
+      return (await readImageDescription(path))?.sizeBytes ?? 0;
+    },
+    async remove(path, directory) {
+      const { id } = (await readImageDescription(path)) ?? {};
+      const described = [...(await readImageDescriptions(directory, SUFFIX))];
+      // Of the same image there may be other names.
+      if (id !== undefined && !described.some(([other, image]) => other !== path && image.id === id)) {
+        const call = { storage: join(directory, 'podman'), temporary: join(directory, 'tmp') };
+        const { exitCode, stderr } = await podman(['rmi', '--force', id], call);
+        if (exitCode !== 0 && exitCode !== NO_SUCH_IMAGE)
+          throw new InterlinkError('Unavailable', `podman cannot remove an image: ${wordsOf(stderr)}`);
+      }
       await rm(path, { force: true });
     },
   };
@@ -52,8 +63,8 @@ export function podmanPuller({ options, podman }: PodmanPullerDeps): ImagePuller
 function describe(text: string): string {
   const [image] = JSON.parse(text) as [
     {
-      readonly Digest?: string;
-      readonly RepoDigests?: readonly string[];
+      readonly Id: string;
+      readonly Size?: number;
       readonly Config?: unknown;
       readonly GraphDriver?: {
         readonly Name?: string;
@@ -69,21 +80,18 @@ function describe(text: string): string {
       `Podman keeps the image by its storage driver ${image.GraphDriver?.Name}, not as overlay layers; keep runtime.imageCache on a local file system`,
       { code: 'ErrImagePull' },
     );
-  const digests = (image.RepoDigests ?? []).map((name) => name.slice(name.indexOf('@') + 1));
-  // Of an image for several architectures it knows the list's too, which is what a kubelet shows.
-  return renderImageDescription(
-    layers,
-    image.Config,
-    digests.find((digest) => digest !== image.Digest) ?? image.Digest,
-  );
+  return renderImageDescription({ layers, config: image.Config, sizeBytes: image.Size ?? 0, id: image.Id });
 }
 
-/** Its reason stands in the last line that begins with `Error:`. */
 function pullFault({ exitCode, stderr }: SandboxCommandResult): InterlinkError {
-  const lines = stderr.split('\n').flatMap((line) => line.trim() || []);
-  const words = (lines.findLast((line) => line.startsWith('Error: ')) ?? lines.at(-1))?.replace(/^Error: /, '');
-  return new InterlinkError('Unavailable', words ?? `podman pull ended with exit code ${exitCode}`, {
+  return new InterlinkError('Unavailable', wordsOf(stderr) ?? `podman pull ended with exit code ${exitCode}`, {
     code: 'ErrImagePull',
     details: { exitCode },
   });
+}
+
+/** The reason stands in the last line that begins with `Error:`. */
+function wordsOf(stderr: string): string | undefined {
+  const lines = stderr.split('\n').flatMap((line) => line.trim() || []);
+  return (lines.findLast((line) => line.startsWith('Error: ')) ?? lines.at(-1))?.replace(/^Error: /, '');
 }

@@ -17,6 +17,7 @@ export function createPodmanRuntime(deps: ImageRuntimeDeps, settings: RuntimeSet
     program: 'podman',
     package: 'podman',
     options,
+    registries: { plain: 'loopback', isInsecure: options.pull.length > 0 },
     // Its files belong to the pod's users, which no shared file system allows and which the user cannot remove with the job's directory.
     imageCache: `/var/tmp/interlink-${currentUser().uid}/images`,
     puller: ({ sandbox, ...tools }) =>

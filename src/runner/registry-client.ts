@@ -12,6 +12,8 @@ export interface RegistryClientOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Whether a registry is asked by plain HTTP. */
   readonly isPlain: (domain: string) => boolean;
+  /** Certificates do not count, and a registry that does not know TLS is asked by plain HTTP. */
+  readonly isInsecure?: boolean;
 }
 
 /** What a registry says of an image. */
@@ -99,7 +101,11 @@ export class RegistryClient implements Disposable {
     const name = renderReference(reference);
     const accept = { accept: MANIFEST_TYPES };
     let authorization: string | undefined;
-    let answer = await this.#send('HEAD', url, accept, signal);
+    let answer = await this.#send('HEAD', url, accept, signal).catch((error: unknown) => {
+      if (!this.#options.isInsecure || !isNoTls(error)) throw error;
+      url.protocol = 'http:';
+      return this.#send('HEAD', url, accept, signal);
+    });
     if (answer.status === 401) {
       const challenge = parseChallenge(String(answer.headers['www-authenticate'] ?? ''));
       authorization = await this.#authorize(challenge, url, path, credential, signal);
@@ -200,21 +206,28 @@ export class RegistryClient implements Disposable {
       signal.throwIfAborted();
       const verb = `${method[0]}${method.slice(1).toLowerCase()}`;
       // Without its query, in which a registry may have put what is nobody's business.
-      throw new Error(`failed to do request: ${verb} "${url.origin}${url.pathname}": ${networkWords(error, url)}`);
+      throw new Error(`failed to do request: ${verb} "${url.origin}${url.pathname}": ${networkWords(error, url)}`, {
+        cause: error,
+      });
     }
   }
 
   #agentFor({ protocol }: URL): HttpAgent {
     const known = this.#agents.get(protocol);
     if (known) return known;
-    const { environment } = this.#options;
+    const { environment, isInsecure = false } = this.#options;
     const agent =
       protocol === 'https:'
-        ? new HttpsAgent({ proxyEnv: environment, ca: trustedAuthorities() })
+        ? new HttpsAgent({ proxyEnv: environment, ca: trustedAuthorities(), rejectUnauthorized: !isInsecure })
         : new HttpAgent({ proxyEnv: environment });
     this.#agents.set(protocol, agent);
     return agent;
   }
+}
+
+/** Whether the other side has answered in the clear. */
+function isNoTls(error: unknown): boolean {
+  return error instanceof Error && /^(ERR_SSL_|EPROTO)/.test(systemCodeOf(error.cause) ?? '');
 }
 
 /** Those of the worker: sites have authorities of their own. */

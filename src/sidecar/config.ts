@@ -121,7 +121,8 @@ export const sidecarConfig = z.strictObject({
         .startsWith('/')
         .optional()
         .describe(
-          'directory of pulled images, on a file system that the workers see; images in the state directory unless set',
+          'directory of pulled images, on a file system that the workers see; images in the state directory unless set, ' +
+            'with podman /var/tmp/interlink-UID/images on each worker',
         ),
       imageCacheBytes: bytes
         .prefault('200Gi')

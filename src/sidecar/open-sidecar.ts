@@ -105,7 +105,8 @@ function engineOptions(name: string, version: string, stateDirectory: string, co
     heartbeatMs: config.heartbeatSeconds * MS,
     sweepMs: Math.min(SWEEP_MS, Math.max(MIN_SWEEP_MS, (config.retentionSeconds * MS) / 2)),
     orphans: { cancel: orphans.action === 'cancel', graceMs: orphans.graceSeconds * MS },
-    runtime: { imageCache: join(stateDirectory, 'images'), ...defined(runtime) },
+    // Podman's images cannot lie on a shared file system; the runner knows a place.
+    runtime: { ...(runtime.name !== 'podman' && { imageCache: join(stateDirectory, 'images') }), ...defined(runtime) },
     scratch,
     policy: { ...policy, volumes, runtime: runtime.name, user: ownUser() },
     pods: config.pods,

@@ -68,6 +68,13 @@ function requestOf(
   };
 }
 
+/** A directory for the images of one test. */
+function freshCache(): string {
+  const directory = mkdtempSync(join(images, 'cache-'));
+  chmodSync(directory, 0o777);
+  return join(directory, 'images');
+}
+
 async function drive(target: Target, rest: Pick<DriverRequest, 'containers'> & Partial<DriverRequest>) {
   const request = requestOf(target, rest);
   const output = await outputOf(commandOf(target.as), { stdin: JSON.stringify(request), timeoutMs: 120_000 });
@@ -109,29 +116,27 @@ interface Row {
   readonly user: Target;
   readonly noRanges: Target;
   readonly others: readonly [string, Target][];
-  /** Options with which it takes images from the registry. */
-  readonly insecure: readonly string[];
 }
 
-function row(target: Omit<Target, 'as'>, insecure: readonly string[], others: readonly [string, Target][] = []): Row {
+function row(target: Omit<Target, 'as'>, others: readonly [string, Target][] = []): Row {
   return {
     runtime: target.runtime,
     root: { ...target, as: 'root' },
     user: { ...target, as: 'user' },
     noRanges: { ...target, as: 'user', path: noRanges },
     others,
-    insecure,
   };
 }
 
 const rows: readonly Row[] = [
-  row(apptainer, [], [["as a plain user, somebody else's directory", { ...apptainer, as: 'user', image: sandbox }]]),
-  row(podman, ['--tls-verify=false']),
-  row(charliecloud, ['--tls-no-verify']),
+  row(apptainer, [["as a plain user, somebody else's directory", { ...apptainer, as: 'user', image: sandbox }]]),
+  row(podman),
+  row(charliecloud),
 ];
 
-for (const { runtime, root, user: plain, noRanges: single, others, insecure } of rows)
+for (const { runtime, root, user: plain, noRanges: single, others } of rows)
   describeOn(['user', 'image', runtime as Part], `the runtime ${runtime}`, () => {
+    const needsTls = runtime === 'charliecloud';
     const targets: readonly [string, Target][] = [
       ['as root', root],
       ['as a plain user', plain],
@@ -399,14 +404,14 @@ for (const { runtime, root, user: plain, noRanges: single, others, insecure } of
             { image: '127.0.0.1:1/no/image:1', plan: {} },
           ],
         });
-        expect(pulled).toMatchObject({ stdout: 'pulled\n' });
+        expect(pulled).toMatchObject({
+          stdout: 'pulled\n',
+          imageId: `localhost:${port}/site/busybox@${needsTls ? registry.digest : plainHttp.digest}`,
+        });
         expect(again).toMatchObject({ stdout: 'again\n' });
         expect(never).toMatchObject({ code: 'ErrImageNeverPull' });
-        expect(missing).toMatchObject({
-          code: 'ErrImagePull',
-          message: expect.stringMatching(runtime === 'charliecloud' ? /not in registry/ : /manifest unknown/),
-        });
-        expect(refused).toMatchObject({ code: 'ErrImagePull', message: expect.stringMatching(/connection refused/i) });
+        expect(missing).toMatchObject({ code: 'ErrImagePull', message: expect.stringContaining('manifest unknown') });
+        expect(refused).toMatchObject({ code: 'ErrImagePull', message: expect.stringContaining('connection refused') });
       } finally {
         plainHttp.close();
       }
@@ -415,16 +420,62 @@ for (const { runtime, root, user: plain, noRanges: single, others, insecure } of
     test('makes one root of the layers of an image, and runs it as it wants to be run', async () => {
       const layered = join(images, 'layered.tar');
       await makeLayeredArchive(archive, layered);
-      const served = await serveRegistry(layered, await certificate());
+      const served = await serveRegistry(layered, needsTls ? await certificate() : undefined);
       try {
         const image = `localhost:${served.port}/site/busybox:1`;
-        const options = [...insecure];
         for (const target of [plain, single]) {
-          const [result] = await drive({ ...target, options }, { containers: [{ image, plan: {} }] });
+          const [result] = await drive(target, { containers: [{ image, plan: {} }] });
           expect(result).toMatchObject({ exitCode: 0, stdout: LAYERED_OUTPUT, stderr: '' });
         }
       } finally {
         served.close();
+      }
+    });
+
+    test('pulls once for jobs that start at the same time, with the login that the registry wants, and shows it to nobody else', async () => {
+      const login = 'puller:se cret"$';
+      const served = await serveRegistry(archive, needsTls ? await certificate() : undefined, login);
+      try {
+        const host = `localhost:${served.port}`;
+        const containers = [{ image: `${host}/site/busybox:1`, plan: { command: ['echo', 'private'] } }];
+        const imageCache = freshCache();
+        const settings = { ...requestOf(plain, { containers }).settings, imageCache };
+        const driveWith = (logins: Record<string, string>) => drive(plain, { containers, logins, settings });
+        const results = await Promise.all(Array.from({ length: 3 }, () => driveWith({ [host]: login })));
+        expect(results.flat().map(({ stdout }) => stdout)).toEqual(['private\n', 'private\n', 'private\n']);
+        expect(served.downloads.length).toBe(new Set(served.downloads).size);
+        const [refused] = await driveWith({ [host]: 'puller:wrong' });
+        expect(refused).toMatchObject({ code: 'ErrImagePull' });
+        const words = ['-e', 'se cret', '-e', Buffer.from(login).toString('base64')];
+        const { stdout } = await outcomeOf(['grep', '-rlF', ...words, imageCache]);
+        expect(stdout).toBe('');
+      } finally {
+        served.close();
+      }
+    });
+
+    test('keeps its images within the bound, and nothing else of a pull', async () => {
+      const layered = join(images, 'bounded.tar');
+      await makeLayeredArchive(archive, layered);
+      const tls = needsTls ? await certificate() : undefined;
+      const served = [await serveRegistry(archive, tls), await serveRegistry(layered, tls)];
+      try {
+        const imageCache = freshCache();
+        for (const { port } of served) {
+          const containers = [{ image: `localhost:${port}/site/busybox:1`, plan: { command: ['true'] } }];
+          const settings = { ...requestOf(plain, { containers }).settings, imageCache, imageCacheBytes: 1 };
+          const [result] = await drive(plain, { containers, settings });
+          expect(result).toMatchObject({ exitCode: 0 });
+        }
+        // The first image has made room for the second, which was in use.
+        const files = readdirSync(imageCache, { withFileTypes: true }).filter((entry) => entry.isFile());
+        expect(files).toHaveLength(1);
+        for (const name of ['tmp', 'doomed', 'uses', 'locks']) expect(readdirSync(join(imageCache, name))).toEqual([]);
+        if (runtime === 'charliecloud') expect(readdirSync(join(imageCache, 'charliecloud'))).toHaveLength(1);
+        if (runtime === 'podman')
+          expect(readdirSync(join(imageCache, 'podman/overlay')).filter((name) => name.length === 64)).toHaveLength(2);
+      } finally {
+        for (const { close } of served) close();
       }
     });
 

@@ -58,7 +58,7 @@ export async function openSidecar(input: CliInput, io: CliIo, say: (line: string
   return createLocalSidecar({
     site: { volumes, policy, scratch },
     runtime: {
-      imageCache: join(cache, 'interlink/images'),
+      ...(name !== 'podman' && { imageCache: join(cache, 'interlink/images') }),
       ...settings,
       name,
       // Whoever types the command can read what the pod will.

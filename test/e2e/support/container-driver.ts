@@ -40,6 +40,8 @@ export interface DriverRequest {
   /** Images are pulled into the directory of this run unless it names another. */
   readonly settings: RuntimeSettings;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Registry → `user:password`: what the pod's imagePullSecrets hold. */
+  readonly logins?: Readonly<Record<string, string>>;
   readonly files: readonly DriverFile[];
   readonly containers: readonly DriverContainer[];
   /** Starts the containers, prints its pid and leaves them running. */
@@ -52,6 +54,7 @@ export interface DriverResult {
   readonly stdout?: string;
   readonly stderr?: string;
   readonly startMs: number;
+  readonly imageId?: string;
   readonly code?: string;
   readonly message?: string;
 }
@@ -76,7 +79,13 @@ const runtime = await createRuntime(
   },
 );
 const signal = new AbortController().signal;
-const pull = { keyring: RegistryKeyring.of([], silentLogger), onPulling: () => {} };
+const auths = Object.entries(request.logins ?? {}).map(([host, login]) => [
+  host,
+  { auth: Buffer.from(login).toString('base64') },
+]);
+const config = Buffer.from(JSON.stringify({ auths: Object.fromEntries(auths) })).toString('base64');
+const secrets = [{ type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': config } }];
+const pull = { keyring: RegistryKeyring.of(secrets, silentLogger), onPulling: () => {} };
 await runtime.probe(signal);
 
 async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: DriverContainer): Promise<DriverResult> {
@@ -95,7 +104,14 @@ async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: D
       else send();
     }
     const [out, err, { exitCode, signal: number }] = await Promise.all([text(stdout), text(stderr), container.exited]);
-    return { exitCode, ...(number && { signal: number }), stdout: out, stderr: err, startMs };
+    return {
+      exitCode,
+      ...(number && { signal: number }),
+      stdout: out,
+      stderr: err,
+      startMs,
+      imageId: resolved.imageId,
+    };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     return { message, startMs: performance.now() - begun, ...(code && { code }) };

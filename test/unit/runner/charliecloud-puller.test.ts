@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import type { CommandOptions, CommandResult, CommandRunner } from '../../../src/base/command.ts';
 import { charliecloudPuller } from '../../../src/runner/charliecloud-puller.ts';
 import { parseImageDescription } from '../../../src/runner/image-description.ts';
@@ -10,29 +10,28 @@ import { parseImageDescription } from '../../../src/runner/image-description.ts'
 let directory: string;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'interlink-charliecloud-'));
+  for (const name of ['work', 'doomed']) await mkdir(join(directory, name));
 });
 afterEach(() => rm(directory, { recursive: true }));
 
 const signal = new AbortController().signal;
-const MANIFEST = '{"schemaVersion":2}';
 const CONFIG = { User: 'app', Cmd: ['id'], Env: ['PATH=/bin'] };
 
 /** Plays `ch-image pull` 0.31: leaves what it leaves in its storage, or fails. */
-function fake(failure?: Partial<CommandResult>, files: { config?: boolean; manifest?: boolean } = {}) {
+function fake(failure?: Partial<CommandResult>, files: { config?: boolean } = {}, clock: Clock = systemClock) {
   const calls: { argv: readonly string[]; options: CommandOptions }[] = [];
   const commands: CommandRunner = {
     async run(argv, options) {
       calls.push({ argv, options });
+      const base = { argv, exitCode: 0, exitSignal: null, stdout: '', stderr: '', timedOut: false, truncated: false };
+      if (argv[0] === 'du') return { ...base, stdout: `3\t${argv.at(-1)}\n` };
       const storage = argv[argv.indexOf('--storage') + 1] ?? '';
       const image = join(storage, 'img', argv.at(-1) ?? '');
       await mkdir(join(image, 'ch'), { recursive: true });
-      await mkdir(join(storage, 'dlcache'));
       await writeFile(join(image, 'passwd'), 'root');
-      const { config = true, manifest = true } = files;
+      const { config = true } = files;
       if (config)
         await writeFile(join(image, 'ch/config.pulled.json'), JSON.stringify({ os: 'linux', config: CONFIG }));
-      if (manifest) await writeFile(join(storage, `dlcache/${argv.at(-1)}.fat.json`), MANIFEST);
-      const base = { argv, exitCode: 0, exitSignal: null, stdout: '', stderr: '', timedOut: false, truncated: false };
       return { ...base, ...failure };
     },
   };
@@ -41,36 +40,69 @@ function fake(failure?: Partial<CommandResult>, files: { config?: boolean; manif
     options: ['--tls-no-verify'],
     environment: { PATH: '/bin', USER: 'me' },
     commands,
+    clock,
   });
-  const target = join(directory, 'x.json');
-  return { puller, calls, target, pull: (url: string) => puller.pull({ url, target, directory, signal }) };
+  const target = join(directory, 'x.charliecloud.json');
+  const pull = (url: string, more: { loginFile?: string } = {}) =>
+    puller.pull({ url, target, work: join(directory, 'work'), directory, signal, ...more });
+  return { puller, calls, target, pull };
 }
 
 describe('images that Charliecloud pulls', () => {
   it('are a directory beside their description, and nothing else stays', async () => {
     const { puller, target, calls, pull } = fake();
     await pull('docker://registry.example/site/app:1');
-    const { layers, config, digest } = parseImageDescription(await readFile(target, 'utf8'));
+    const { layers, config, sizeBytes } = parseImageDescription(await readFile(target, 'utf8'));
     expect(config).toMatchObject({ user: 'app', cmd: ['id'], env: [['PATH', '/bin']] });
-    expect(digest).toBe(`sha256:${createHash('sha256').update(MANIFEST).digest('hex')}`);
+    expect(sizeBytes).toBe(3 * 1024);
+    expect(await puller.sizeOf?.(target)).toBe(3 * 1024);
+    expect((await stat(target)).mode & 0o777).toBe(0o600);
     expect(await readFile(join(layers[0] ?? '', 'passwd'), 'utf8')).toBe('root');
-    expect((await readdir(directory)).sort()).toEqual([expect.stringMatching(/^rootfs-[0-9a-f]{16}$/), 'x.json']);
+    expect(layers).toEqual([expect.stringMatching(`^${directory}/charliecloud/[0-9a-f]{16}$`)]);
     expect(calls[0]?.argv).toEqual([
-      ...['ch-image', '--storage', expect.stringMatching(`^${target}`), '--tls-no-verify'],
+      ...['ch-image', '--storage', join(directory, 'work/storage'), '--tls-no-verify'],
       ...['pull', 'registry.example/site/app:1', 'image'],
     ]);
     expect(calls[0]?.options.env).toEqual({ PATH: '/bin', USER: 'me', CH_IMAGE_CACHE: 'disabled' });
     expect(await puller.has(target)).toBe(true);
-    await puller.remove(target);
-    expect(await readdir(directory)).toEqual([]);
+    await puller.remove(target, directory);
+    expect(await readdir(join(directory, 'charliecloud'))).toEqual([]);
     expect(await puller.has(target)).toBe(false);
-    await puller.remove(target);
+    await puller.remove(target, directory);
   });
 
-  it('may have neither configuration nor manifest', async () => {
-    const { target, pull } = fake(undefined, { config: false, manifest: false });
+  it('are got with the login that the registry wants, which nobody sees', async () => {
+    const { calls, pull } = fake();
+    const loginFile = join(directory, 'config.json');
+    const auth = Buffer.from('me:se:cret').toString('base64');
+    await writeFile(loginFile, JSON.stringify({ auths: { 'registry.example': { auth } } }));
+    await pull('docker://registry.example/a:1', { loginFile });
+    const { argv, options } = calls[0] ?? { argv: [], options: { env: {} } };
+    expect(argv).toContain('--auth');
+    expect((options as CommandOptions).stdin).toBe('me\nse:cret\n');
+    expect(JSON.stringify([argv, options.env])).not.toContain('cret');
+  });
+
+  it('that a killed runner has left without a description are removed by a later pull', async () => {
+    const { pull, target } = fake();
     await pull('docker://a/b');
-    expect(JSON.parse(await readFile(target, 'utf8'))).toEqual({ layers: [expect.any(String)], config: {} });
+    const { layers } = parseImageDescription(await readFile(target, 'utf8'));
+    const unpacked = join(directory, 'charliecloud');
+    await mkdir(join(unpacked, 'orphan'));
+    await pull('docker://a/c');
+    // The first one has lost its description to the second; both it and the orphan are too young.
+    expect((await readdir(unpacked)).length).toBe(3);
+    const later = { ...systemClock, nowMs: () => systemClock.nowMs() + 25 * 3_600_000 };
+    await fake(undefined, {}, later).pull('docker://a/d');
+    const { layers: last } = parseImageDescription(await readFile(target, 'utf8'));
+    expect(last).not.toEqual(layers);
+    expect((await readdir(unpacked)).length).toBe(2);
+  });
+
+  it('may have no configuration', async () => {
+    const { target, pull } = fake(undefined, { config: false });
+    await pull('docker://a/b');
+    expect(JSON.parse(await readFile(target, 'utf8'))).toMatchObject({ layers: [expect.any(String)], config: {} });
   });
 
   it.each([
@@ -99,7 +131,7 @@ describe('images that Charliecloud pulls', () => {
       code: 'ErrImagePull',
       message: 'unauthorized or not in registry: localhost:1/none:1; if your registry needs authentication, use --auth',
     });
-    expect(await readdir(directory)).toEqual([]);
+    expect((await readdir(directory)).sort()).toEqual(['doomed', 'work']);
   });
 
   it.each([

@@ -107,10 +107,11 @@ describe('the description of an image', () => {
   });
 
   it('comes back as it was written', () => {
-    const text = renderImageDescription(['/top', '/bottom'], { Cmd: ['x'] }, undefined);
+    const text = renderImageDescription({ layers: ['/top', '/bottom'], config: { Cmd: ['x'] }, sizeBytes: 5 });
     expect(parseImageDescription(text)).toEqual({
       layers: ['/top', '/bottom'],
       config: { entrypoint: [], cmd: ['x'], env: [], user: '' },
+      sizeBytes: 5,
     });
   });
 });

@@ -47,7 +47,7 @@ async function resolve(image: string, policy: Policy, passwords: readonly string
     directory: join(directory, 'images'),
     loginDirectory: join(directory, 'login'),
     environment: {},
-    noHttps: false,
+    registries: { plain: 'loopback', isInsecure: false },
     puller,
     clock,
     logger: silentLogger,

@@ -1,14 +1,15 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseImageDescription } from '../../../src/runner/image-description.ts';
 import type { SandboxCommandResult } from '../../../src/runner/namespace-exec.ts';
-import { podmanPuller } from '../../../src/runner/podman-puller.ts';
+import { type PodmanCall, podmanPuller } from '../../../src/runner/podman-puller.ts';
 
 let directory: string;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'interlink-podman-'));
+  for (const name of ['work', 'doomed']) await mkdir(join(directory, name));
 });
 afterEach(() => rm(directory, { recursive: true }));
 
@@ -20,22 +21,23 @@ function inspected(layers: readonly string[], more: object = {}): string {
   const [top, ...below] = layers;
   const Data = { UpperDir: top, WorkDir: '/w', ...(below.length > 0 && { LowerDir: below.join(':') }) };
   const Config = { User: 'app', Entrypoint: ['/bin/sh', '-c'], Cmd: ['id'], Env: ['X=a b'], WorkingDir: '/home/app' };
-  const digests = { Digest: 'sha256:aa', RepoDigests: ['localhost:5000/site/app@sha256:aa'] };
-  return JSON.stringify([{ Id: 'f00', ...digests, Config, GraphDriver: { Name: 'overlay', Data }, ...more }]);
+  return JSON.stringify([{ Id: 'f00', Size: 1234, Config, GraphDriver: { Name: 'overlay', Data }, ...more }]);
 }
 
 /** Plays Podman: answers by the first word of its arguments. */
 function fake(answers: Readonly<Record<string, Partial<SandboxCommandResult>>>, options: readonly string[] = []) {
-  const calls: { args: readonly string[]; storage: string; temporary: string }[] = [];
+  const calls: (PodmanCall & { readonly args: readonly string[] })[] = [];
   const puller = podmanPuller({
     options,
-    async podman(args, { storage, temporary }) {
-      calls.push({ args, storage, temporary });
-      expect((await stat(temporary)).mode & 0o777).toBe(0o700);
+    async podman(args, call) {
+      calls.push({ args, ...call });
       return { ...DONE, ...answers[args[0] ?? ''] };
     },
   });
-  const pull = (url: string) => puller.pull({ url, target: join(directory, 'x.json'), directory, signal });
+  const work = join(directory, 'work');
+  const target = join(directory, 'x.podman.json');
+  const pull = (url: string, more: { loginFile?: string } = {}) =>
+    puller.pull({ url, target, work, directory, signal, ...more });
   return { puller, calls, pull };
 }
 
@@ -45,7 +47,7 @@ describe('images that Podman pulls', () => {
     for (const layer of layers) await mkdir(layer);
     const { puller, calls, pull } = fake({ pull: { stdout: 'f00\n' }, image: { stdout: inspected(layers) } });
     await pull('docker://registry.example/site/app:1');
-    const file = join(directory, 'x.json');
+    const file = join(directory, 'x.podman.json');
     expect(parseImageDescription(await readFile(file, 'utf8'))).toEqual({
       layers,
       config: {
@@ -55,24 +57,52 @@ describe('images that Podman pulls', () => {
         workingDir: '/home/app',
         user: 'app',
       },
-      digest: 'sha256:aa',
+      sizeBytes: 1234,
+      id: 'f00',
     });
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(calls.map(({ args }) => args)).toEqual([
       ['pull', '--quiet', 'docker://registry.example/site/app:1'],
       ['image', 'inspect', 'f00'],
     ]);
-    expect(await readdir(directory)).not.toContainEqual(expect.stringContaining('.layers'));
+    for (const call of calls)
+      expect(call).toMatchObject({ storage: join(directory, 'podman'), temporary: join(directory, 'work'), signal });
+    expect(await puller.sizeOf?.(file)).toBe(1234);
     expect(await puller.has(file)).toBe(true);
     await rm(join(directory, 'middle'), { recursive: true });
     expect(await puller.has(file)).toBe(false);
   });
 
-  it('have the digest of the list where there is one for several processors', async () => {
-    const more = { Digest: 'sha256:own', RepoDigests: ['a/b@sha256:own', 'a/b@sha256:list'] };
-    const { pull } = fake({ pull: { stdout: 'f00\n' }, image: { stdout: inspected(['/l'], more) } });
+  it('are got with the login that the registry wants', async () => {
+    const { calls, pull } = fake({ pull: { stdout: 'f00\n' }, image: { stdout: inspected(['/l']) } });
+    await pull('docker://a/b', { loginFile: '/dev/shm/login/config.json' });
+    expect(calls.map(({ login }) => login)).toEqual(['/dev/shm/login/config.json', undefined]);
+  });
+
+  it('are removed with their layers once no other name is left for them', async () => {
+    const { puller, calls, pull } = fake({ pull: { stdout: 'f00\n' }, image: { stdout: inspected(['/l']) } });
     await pull('docker://a/b');
-    expect(parseImageDescription(await readFile(join(directory, 'x.json'), 'utf8')).digest).toBe('sha256:list');
+    const [first, second] = [join(directory, 'x.podman.json'), join(directory, 'doomed/y.podman.json')];
+    await copyFile(first, second);
+    calls.length = 0;
+    await puller.remove(second, directory);
+    expect(calls).toEqual([]);
+    await puller.remove(first, directory);
+    expect(calls.map(({ args }) => args)).toEqual([['rmi', '--force', 'f00']]);
+    await puller.remove(first, directory);
+    expect((await readdir(directory, { recursive: true })).sort()).toEqual(['doomed', 'work']);
+  });
+
+  it('stay in the cache when Podman cannot remove them', async () => {
+    const answers = { pull: { stdout: 'f00\n' }, image: { stdout: inspected(['/l']) } };
+    const { puller, pull } = fake({ ...answers, rmi: { exitCode: 125, stderr: 'Error: database is locked\n' } });
+    await pull('docker://a/b');
+    const file = join(directory, 'x.podman.json');
+    await expect(puller.remove(file, directory)).rejects.toThrow('database is locked');
+    expect((await stat(file)).isFile()).toBe(true);
+    const gone = fake({ ...answers, rmi: { exitCode: 1, stderr: 'Error: f00: image not known\n' } });
+    await gone.puller.remove(file, directory);
+    await expect(stat(file)).rejects.toThrow('ENOENT');
   });
 
   it.each([
@@ -94,7 +124,7 @@ describe('images that Podman pulls', () => {
       code: 'ErrImagePull',
       message: 'initializing source docker://localhost:1/none:1: manifest unknown',
     });
-    expect(await readdir(directory)).toEqual([]);
+    expect((await readdir(directory)).sort()).toEqual(['doomed', 'work']);
   });
 
   it('fail with the exit code when it says nothing', async () => {

@@ -1,11 +1,16 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { Secret } from '../../../src/base/secret.ts';
 import { parseImageReference } from '../../../src/contract/image-reference.ts';
 import { parseChallenge } from '../../../src/runner/registry-challenge.ts';
 import { RegistryClient } from '../../../src/runner/registry-client.ts';
 import type { RegistryCredential } from '../../../src/runner/registry-keyring.ts';
+import { createCertificate } from '../../fakes/certificate.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../../fakes/fake-registry.ts';
 
 const signal = new AbortController().signal;
@@ -33,6 +38,33 @@ describe('a registry that is asked for a digest', () => {
     expect(await resolve(`a/b:other@${digest}`, login('unused'))).toEqual({ digest, usedCredential: false });
     expect(registry.requests.map(({ method }) => method)).toEqual(['HEAD', 'HEAD', 'HEAD']);
     expect(registry.requests.every(({ authorization }) => authorization === undefined)).toBe(true);
+  });
+
+  it('need not be known by a certificate, nor know TLS, when the site says so', async () => {
+    const { registry } = await bench({});
+    const digest = registry.push('a/b', '1', 'one');
+    const certificates = await mkdtemp(join(tmpdir(), 'interlink-registry-'));
+    const { keyFile, certFile } = await createCertificate(certificates);
+    const [key, cert] = await Promise.all([readFile(keyFile), readFile(certFile)]);
+    await rm(certificates, { recursive: true });
+    const secure = createSecureServer({ key, cert }, (_, response) =>
+      response.setHeader('docker-content-digest', digest).end(),
+    );
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    const clients = [true, false].map(
+      (isInsecure) => new RegistryClient({ environment: {}, isPlain: () => false, isInsecure }),
+    );
+    onTestFinished(async () => {
+      for (const client of clients) await client[Symbol.asyncDispose]();
+      secure.close();
+    });
+    const hosts = [registry.host, `127.0.0.1:${(secure.address() as AddressInfo).port}`];
+    const [insecure, careful] = clients;
+    for (const host of hosts) {
+      const reference = parseImageReference(`${host}/a/b:1`);
+      expect(await insecure?.resolve(reference, [], signal)).toMatchObject({ digest });
+      await expect(careful?.resolve(reference, [], signal)).rejects.toMatchObject({ code: 'ErrImagePull' });
+    }
   });
 
   it.each(['basic', 'token'] as const)('takes the first login that is good (%s)', async (auth) => {
