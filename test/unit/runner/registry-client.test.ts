@@ -54,8 +54,8 @@ describe('a registry that is asked for a digest', () => {
     const clients = [true, false].map(
       (isInsecure) => new RegistryClient({ environment: {}, isPlain: () => false, isInsecure }),
     );
-    onTestFinished(async () => {
-      for (const client of clients) await client[Symbol.asyncDispose]();
+    onTestFinished(() => {
+      for (const client of clients) client[Symbol.dispose]();
       secure.close();
     });
     const hosts = [registry.host, `127.0.0.1:${(secure.address() as AddressInfo).port}`];
