@@ -111,6 +111,8 @@ export interface RunningContainer {
   readonly startedAt: string;
   /** Host pid of the container's first process, for namespaces, probes and exec; undefined where the runtime hides it. */
   readonly pid: number | undefined;
+  /** What the image wants its program to be stopped with; SIGTERM unless given. */
+  readonly stopSignal?: NodeJS.Signals;
   /** Settles after both output streams have been written to the end. Never rejects. */
   readonly exited: Promise<ContainerExit>;
   /** Sends the signal to the container's first process; SIGKILL ends everything in it. Does nothing once it has ended. */

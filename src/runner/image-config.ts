@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { InterlinkError } from '../base/errors.ts';
 
 /** What an image says about how to run it; the fields of the OCI image configuration. */
@@ -8,6 +9,8 @@ export interface ImageConfig {
   readonly workingDir?: string;
   /** `user`, `uid`, each with `:group` behind it or not; empty is root. */
   readonly user: string;
+  /** What its program wants to be stopped with. */
+  readonly stopSignal?: NodeJS.Signals;
 }
 
 /** A directory that no tool has described: a shell, as Apptainer does it. */
@@ -27,7 +30,7 @@ export function parseOciConfig(text: string): ImageConfig {
  * @throws as {@link parseOciConfig}
  */
 export function parseConfigObject(value: unknown): ImageConfig {
-  const { Entrypoint, Cmd, Env, WorkingDir, User } = asObject(value);
+  const { Entrypoint, Cmd, Env, WorkingDir, User, StopSignal } = asObject(value);
   return {
     entrypoint: texts(Entrypoint, 'Entrypoint'),
     cmd: texts(Cmd, 'Cmd'),
@@ -37,7 +40,17 @@ export function parseConfigObject(value: unknown): ImageConfig {
     }),
     ...(typeof WorkingDir === 'string' && WorkingDir !== '' ? { workingDir: WorkingDir } : {}),
     user: typeof User === 'string' ? User : '',
+    ...stopSignalOf(StopSignal),
   };
+}
+
+/** By name, with or without `SIG`, or number. One that this machine does not name (`SIGRTMIN+3`) is left out. */
+function stopSignalOf(value: unknown): Pick<ImageConfig, 'stopSignal'> {
+  if (typeof value !== 'string') return {};
+  const known = Object.entries(constants.signals) as [NodeJS.Signals, number][];
+  const name = `SIG${value.toUpperCase().replace(/^SIG/, '')}`;
+  const found = known.find(([signal, number]) => signal === name || String(number) === value);
+  return found ? { stopSignal: found[0] } : {};
 }
 
 function texts(value: unknown, field: string): readonly string[] {

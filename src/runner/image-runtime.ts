@@ -196,7 +196,8 @@ class ImageRuntime implements ContainerRuntime {
       );
     try {
       const running = await this.#pod.start(setup, output, sandbox);
-      return { ...running, exited: running.exited.finally(removeLayer) };
+      const { stopSignal } = config;
+      return { ...running, exited: running.exited.finally(removeLayer), ...(stopSignal ? { stopSignal } : {}) };
     } catch (error) {
       await removeLayer();
       throw explain(error);

@@ -31,8 +31,8 @@ export interface StopContainerDeps {
 const MINIMUM_MS = 2_000;
 
 /**
- * Stops a container as a kubelet does: event `Killing`, its preStop hook, its turn, SIGTERM, and SIGKILL when the grace is over. A forced stop is
- * SIGKILL at once. Resolves when the container has ended.
+ * Stops a container as a kubelet does: event `Killing`, its preStop hook, its turn, SIGTERM or its image's own signal, and SIGKILL when the grace is
+ * over. A forced stop is SIGKILL at once. Resolves when the container has ended.
  *
  * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/kuberuntime/kuberuntime_container.go killContainer
  */
@@ -47,7 +47,7 @@ export async function stopContainer(target: ContainerToStop, deps: StopContainer
   if (!grace.forced.aborted) {
     await runPreStop(target, AbortSignal.any([grace.over, ended.signal]), deps);
     await Promise.race([turn, over, exited]);
-    if (!ended.signal.aborted && !grace.forced.aborted) running.kill('SIGTERM');
+    if (!ended.signal.aborted && !grace.forced.aborted) running.kill(running.stopSignal ?? 'SIGTERM');
     // Cut short by the end of the container, and then nobody waits for it.
     const minimum = clock.sleep(MINIMUM_MS, { signal: ended.signal }).catch(() => {});
     await Promise.race([exited, forced, Promise.all([over, minimum])]);

@@ -46,6 +46,8 @@ export class FakeRuntime implements ContainerRuntime {
   readonly startErrors = new Map<string, InterlinkError>();
   /** Bytes that each directory holds, by the end of its path. */
   readonly usage = new Map<string, number>();
+  /** Container name → stop signal of its image. */
+  readonly stopSignals = new Map<string, NodeJS.Signals>();
   probeError: Error | undefined;
   /** Without one every program exits with 0. */
   exec: ExecScript = () => 0;
@@ -97,11 +99,13 @@ export class FakeRuntime implements ContainerRuntime {
         },
       }),
     );
+    const stopSignal = this.stopSignals.get(plan.name);
     return {
       id: createHash('sha256').update(`${plan.name}/${plan.attempt}`).digest('hex'),
       startedAt: now(),
       pid: undefined,
       exited: promise,
+      ...(stopSignal ? { stopSignal } : {}),
       kill: (signal) => {
         this.signals.push(`${plan.name} ${signal}`);
         listener?.(signal);

@@ -32,6 +32,17 @@ describe('the OCI configuration of an image', () => {
     expect(parseOciConfig('null')).toEqual(empty);
   });
 
+  it.each([
+    ['SIGQUIT', 'SIGQUIT'],
+    ['quit', 'SIGQUIT'],
+    ['2', 'SIGINT'],
+    ['SIGRTMIN+3', undefined],
+    ['', undefined],
+    [3, undefined],
+  ])('with the stop signal %j is stopped by %s', (StopSignal, expected) => {
+    expect(parseOciConfig(JSON.stringify({ StopSignal })).stopSignal).toBe(expected);
+  });
+
   it.each(['{', '{"Cmd":"sh"}', '{"Env":[1]}'])('%s is refused', (text) => {
     expect(() => parseOciConfig(text)).toThrow(expect.objectContaining({ code: 'ImageInspectError' }));
   });

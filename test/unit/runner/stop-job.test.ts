@@ -55,6 +55,19 @@ describe('stopping', () => {
     expect(bench.runtime.signals).toEqual(['c SIGKILL']);
   });
 
+  it('begins with the signal that the image wants', async () => {
+    await using bench = await JobBench.create({
+      spec: { containers: [{ name: 'c' }] },
+      scripts: { c: ({ exit, onSignal }) => onSignal(() => exit(0)) },
+    });
+    bench.runtime.stopSignals.set('c', 'SIGQUIT');
+    const done = bench.run();
+    await bench.until(isRunning('c'));
+    await bench.terminate(14);
+    expect(await done).toBe(0);
+    expect(bench.runtime.signals).toEqual(['c SIGQUIT']);
+  });
+
   it('in an init container starts nothing more', async () => {
     await using bench = await JobBench.create({
       spec: { initContainers: [{ name: 'i' }], containers: [{ name: 'c' }] },
