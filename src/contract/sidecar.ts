@@ -29,6 +29,11 @@ export interface LogOptions {
   readonly timestamps?: boolean;
   readonly follow?: boolean;
   readonly previous?: boolean;
+  /**
+   * Not an option of kubectl: the attempt that is meant, by its restart count. It wins over `previous`. Only the last two are kept; a site that does
+   * not know this option gives the newest.
+   */
+  readonly attempt?: number;
 }
 
 /** Which log of which pod. */

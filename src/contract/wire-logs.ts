@@ -14,6 +14,7 @@ const OPTION_KEYS = [
   'Timestamps',
   'Follow',
   'Previous',
+  'Attempt',
   'SinceSeconds',
   'SinceTime',
 ] as const;
@@ -45,6 +46,7 @@ export const wireLogs = {
         Timestamps: options.timestamps ?? false,
         Follow: options.follow ?? false,
         Previous: options.previous ?? false,
+        ...(options.attempt === undefined ? {} : { Attempt: options.attempt }),
         SinceSeconds: options.sinceSeconds ?? 0,
         SinceTime: options.sinceTime ?? ZERO_TIME,
       },
@@ -100,6 +102,7 @@ function decodeOptions(value: unknown): LogOptions {
     ...(opts.Timestamps === true ? { timestamps: true } : {}),
     ...(opts.Follow === true ? { follow: true } : {}),
     ...(opts.Previous === true ? { previous: true } : {}),
+    ...(typeof opts.Attempt === 'number' ? { attempt: opts.Attempt } : {}),
   };
 }
 

@@ -179,6 +179,9 @@ export const logRequestSchema = z
         Timestamps: z.boolean().nullish(),
         Follow: z.boolean().nullish(),
         Previous: z.boolean().nullish(),
+        Attempt: z.int().min(0).nullish().meta({
+          description: 'Restart count of the attempt that is meant; sent only where one is. Existing peers ignore it.',
+        }),
         SinceSeconds: z.int().min(0).nullish().meta({ description: '0 is unset.' }),
         SinceTime: z.string().nullish().meta({ description: 'RFC 3339; 0001-01-01T00:00:00Z is unset.' }),
       })

@@ -24,7 +24,7 @@ export async function* serveLogs(
   if (kind !== 'logs') throw new InterlinkError('Unsupported', `this runner cannot serve ${String(kind)}`);
   const status = statusOf(container);
   if (status === undefined) throw new InterlinkError('NotFound', `the pod has no container ${container}`);
-  const attempt = logAttempt(status, options.previous ?? false);
+  const attempt = logAttempt(status, options);
   if (attempt === undefined)
     throw new InterlinkError(
       'Invalid',

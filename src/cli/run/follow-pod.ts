@@ -21,29 +21,39 @@ export interface FollowDeps {
 const POLL_MS = 1_000;
 
 /**
- * Follows the pod until it is over and all of its output has been handed on; resolves with its last status. A link that breaks is made again for as
- * long as `signal` does not abort.
+ * Follows the pod until it is over and all of its output has been handed on, attempt after attempt; resolves with its last status. A link that breaks
+ * is made again for as long as `signal` does not abort.
  *
  * @throws what the sidecar throws when a retry cannot help, `signal.reason` on abort
  */
 export async function followPod(pod: Pod, deps: FollowDeps, signal: AbortSignal): Promise<PodStatus> {
-  const logs = new Map<string, Promise<void>>();
+  const logs = new Map<string, { readonly attempt: number; readonly printed: Promise<void> }>();
+  const { onLog } = deps;
   let last: PodStatus | undefined;
   for await (const status of statusesOf(pod, deps, signal)) {
     last = status;
     deps.onStatus(status);
-    if (deps.onLog)
-      for (const container of [...status.initContainers, ...status.containers])
-        if (hasStarted(container) && !logs.has(container.name))
-          logs.set(container.name, printLog(pod, container.name, deps.onLog, deps, signal));
+    for (const container of onLog ? [...status.initContainers, ...status.containers] : []) {
+      const { name, restartCount } = container;
+      const before = logs.get(name);
+      if (!onLog || !hasStarted(container) || (before && before.attempt >= restartCount)) continue;
+      // Of several attempts since the last status the newest two are there.
+      const from = Math.max((before?.attempt ?? -1) + 1, restartCount - 1);
+      const printed = (before?.printed ?? Promise.resolve()).then(async () => {
+        for (let attempt = from; attempt <= restartCount; attempt += 1)
+          await printLog(pod, name, attempt, onLog, deps, signal);
+      });
+      logs.set(name, { attempt: restartCount, printed });
+    }
     if (isOver(status)) break;
   }
-  await Promise.all(logs.values());
+  await Promise.all([...logs.values()].map(({ printed }) => printed));
   if (last === undefined) throw new Error('the status stream ended before the pod did');
   return last;
 }
 
-function hasStarted({ state, containerID }: ContainerStatus): boolean {
+function hasStarted({ state, lastState, containerID }: ContainerStatus): boolean {
+  if (state?.waiting) return lastState?.terminated !== undefined;
   return state?.running !== undefined || Boolean(state?.terminated && (containerID || state.terminated.startedAt));
 }
 
@@ -76,12 +86,15 @@ async function* statusesOf(pod: Pod, deps: FollowDeps, signal: AbortSignal): Asy
 async function printLog(
   pod: Pod,
   container: string,
+  attempt: number,
   onLog: NonNullable<FollowDeps['onLog']>,
   deps: FollowDeps,
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const request = { ...podRefOf(pod), container, options: { follow: true } };
+    // Existing peers get no option that they do not know unless it matters.
+    const isOnly = attempt === 0 && pod.spec?.restartPolicy === 'Never';
+    const request = { ...podRefOf(pod), container, options: { follow: true, ...(isOnly ? {} : { attempt }) } };
     await onLog(container, await deps.sidecar.logs(request, { signal }));
   } catch (error) {
     if (signal.aborted) return;

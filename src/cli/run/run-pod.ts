@@ -70,7 +70,7 @@ export async function runPod(bundle: PodBundle, deps: RunPodDeps): Promise<PodRu
     if (failure !== undefined) return;
     status = next;
     // Times in a status are whole seconds, so the order in which failures come tells more.
-    exitCode ||= exitCodeOf(next);
+    exitCode ||= exitCodeOf(pod, next);
     failure = isOver(next) ? undefined : cannotStart(next);
     if (failure !== undefined) void stop(0);
   };

@@ -63,7 +63,7 @@ function statusOf(job: PodJob, container: string): ContainerStatus | undefined {
 
 /** The attempt that is meant. @see kubelet_pods.go validateContainerLogStatus */
 function attemptOf(status: ContainerStatus, { container, name, options }: LogRequest): number {
-  const attempt = logAttempt(status, options.previous ?? false);
+  const attempt = logAttempt(status, options);
   if (attempt !== undefined) return attempt;
   throw new InterlinkError(
     'Invalid',

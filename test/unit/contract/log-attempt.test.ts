@@ -24,7 +24,14 @@ it.each([
   ['waits for its next start', waiting, ended, 3, 3, 3],
 ] as const)('a container that %s', (_, state, lastState, restartCount, current, previous) => {
   const status = statusOf(state, lastState, restartCount);
-  expect([logAttempt(status, false), logAttempt(status, true)]).toEqual([current, previous]);
+  expect([logAttempt(status, {}), logAttempt(status, { previous: true })]).toEqual([current, previous]);
+});
+
+it.each([
+  [2, 2],
+  [3, 3],
+])('attempt %i of a container that runs for the fourth time is %s', (attempt, expected) => {
+  expect(logAttempt(statusOf(running, ended, 3), { attempt, previous: true })).toBe(expected);
 });
 
 it.each([

@@ -232,6 +232,8 @@ describe('logs', () => {
     { sinceSeconds: 60 },
     { sinceTime: '2026-11-25T10:00:00Z' },
     { follow: true, timestamps: true, previous: true },
+    { follow: true, attempt: 0 },
+    { attempt: 7 },
   ])('%j arrives as it was sent', (options) => {
     for (const forPlugin of [true, false])
       expect(wireLogs.decode(sent(wireLogs.encode({ ...ref, options }, forPlugin)))).toEqual({ ...ref, options });
