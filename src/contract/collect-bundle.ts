@@ -1,4 +1,5 @@
 import type { ResourceList } from '../kube/container-resource.ts';
+import type { FieldFacts } from '../kube/downward-api.ts';
 import { resolveEnvironment } from '../kube/environment.ts';
 import { objectReferences } from '../kube/object-references.ts';
 import { serviceEnvironment } from '../kube/service-environment.ts';
@@ -13,7 +14,7 @@ import { collectPullSecrets, type PullSecretOptions } from './pull-secrets.ts';
 import { volumeFiles } from './volume-files.ts';
 
 /** What the node knows beside the pod. */
-export interface CollectFacts {
+export interface CollectFacts extends Pick<FieldFacts, 'unlistedAnnotations'> {
   /** Addresses of the node for `status.hostIP` and `status.hostIPs`. */
   readonly hostIPs: readonly string[];
   /** What the node offers: the default of a `resourceFieldRef` without a limit. */

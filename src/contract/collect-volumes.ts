@@ -25,7 +25,7 @@ export interface CollectedVolumes {
 export async function collectVolumes(
   pod: Pod,
   source: ObjectSource,
-  facts: Pick<CollectFacts, 'allocatable' | 'seenAt'>,
+  facts: Omit<CollectFacts, 'hostIPs'>,
   options: { readonly signal: AbortSignal },
 ): Promise<CollectedVolumes> {
   const found = await fetchObjects(pod, volumeReferences(pod), source, options);

@@ -7,7 +7,12 @@ export interface FieldFacts {
   readonly hostIPs: readonly string[];
   /** When the node took up the pod, RFC 3339; shows in the file of all annotations. */
   readonly seenAt: string;
+  /** Annotations that the node writes itself: they can be asked for by name, but the file of all annotations has those that the user knows of. */
+  readonly unlistedAnnotations?: ReadonlySet<string>;
 }
+
+/** What {@link metadataFieldText} needs of {@link FieldFacts}. */
+export type MetadataFacts = Pick<FieldFacts, 'seenAt' | 'unlistedAnnotations'>;
 
 const QUALIFIED_NAME =
   /^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
@@ -19,7 +24,7 @@ const QUALIFIED_NAME =
  * @throws Invalid for another path
  * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/fieldpath/fieldpath.go
  */
-export function metadataFieldText(pod: Pod, path: string, facts: Pick<FieldFacts, 'seenAt'>): string {
+export function metadataFieldText(pod: Pod, path: string, facts: MetadataFacts): string {
   const metadata = pod.metadata ?? {};
   // A kubelet marks the pods that it has taken up; its files show the marks.
   const annotations = (): Record<string, string> => ({
@@ -39,7 +44,7 @@ export function metadataFieldText(pod: Pod, path: string, facts: Pick<FieldFacts
   }
   switch (path) {
     case 'metadata.annotations':
-      return mapText(annotations());
+      return mapText(withoutKeys(annotations(), facts.unlistedAnnotations));
     case 'metadata.labels':
       return mapText(metadata.labels ?? {});
     case 'metadata.name':
@@ -75,6 +80,10 @@ export function environmentFieldText(pod: Pod, path: string, facts: FieldFacts):
     default:
       return metadataFieldText(pod, path, facts);
   }
+}
+
+function withoutKeys(map: Readonly<Record<string, string>>, keys: ReadonlySet<string> = new Set()) {
+  return Object.fromEntries(Object.entries(map).filter(([key]) => !keys.has(key)));
 }
 
 function mapText(map: Readonly<Record<string, string>>): string {

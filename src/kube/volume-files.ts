@@ -1,6 +1,6 @@
 import { InterlinkError } from '../base/errors.ts';
 import { containerResourceValue, type ResourceList } from './container-resource.ts';
-import { metadataFieldText } from './downward-api.ts';
+import { type MetadataFacts, metadataFieldText } from './downward-api.ts';
 import type { ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret } from './types.ts';
 
 /** Content of a file: text, or bytes in base64 where they are no text. */
@@ -35,8 +35,7 @@ export function secretFiles(secret: Secret, items: readonly KeyToPath[] | undefi
 }
 
 /** What files of a downward API volume are made of. */
-export interface DownwardFacts {
-  readonly seenAt: string;
+export interface DownwardFacts extends MetadataFacts {
   readonly allocatable: ResourceList;
 }
 

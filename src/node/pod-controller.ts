@@ -16,11 +16,13 @@ import { BundleSource, type BundleSourceDeps } from './bundle-source.ts';
 import { ConcurrencyLimit } from './concurrency-limit.ts';
 import { PodAdmission } from './pod-admission.ts';
 import { PodLeftovers } from './pod-leftovers.ts';
+import { JOB_ANNOTATION } from './pod-shown.ts';
 import { SiteView } from './pod-site-view.ts';
 import { PodWorker } from './pod-worker.ts';
 import type { PodWorkerDeps } from './pod-worker-deps.ts';
 import { VolumeSupport } from './volume-support.ts';
 
+const OWN_ANNOTATIONS: ReadonlySet<string> = new Set([JOB_ANNOTATION]);
 /** Pods whose volumes are collected and sent to the site at the same time. */
 const VOLUME_UPDATES = 16;
 
@@ -165,7 +167,7 @@ class NodePodController implements PodController {
         ...this.#deps,
         creates: this.#creates,
         openSource: (pod, changed) => new BundleSource(sources, pod, objectReferences(pod), changed),
-        facts: () => ({ hostIPs: [nodeIP], allocatable: allocatable() }),
+        facts: () => ({ hostIPs: [nodeIP], allocatable: allocatable(), unlistedAnnotations: OWN_ANNOTATIONS }),
       },
       volumes: {
         updates: new ConcurrencyLimit(VOLUME_UPDATES),

@@ -102,7 +102,6 @@ export class PodWorker {
     if (deletionTimestamp && (!before.metadata?.deletionTimestamp || deletionGracePeriodSeconds === 0))
       this.#attempt?.abort(new Error('the pod is being deleted'));
     if (this.#display.shown || this.#waiting || this.#isOver) this.#show();
-    this.#volumes.podChanged(before, pod);
     this.#wake();
   }
 
@@ -294,6 +293,7 @@ export class PodWorker {
   #accept(pod: Pod): boolean {
     if (!isNewer(pod, this.#pod)) return false;
     const { managedFields: _dropped, ...metadata } = pod.metadata ?? {};
+    this.#volumes.podChanged(this.#pod, pod);
     this.#pod = { ...pod, metadata };
     return true;
   }

@@ -35,6 +35,15 @@ describe('metadataFieldText', () => {
     );
   });
 
+  it('leaves the annotations of the node out of the file of all, and gives them by name', () => {
+    const labelled: Pod = { metadata: { annotations: { JobID: '4711', x: 'y' } } };
+    const withOwn = { ...facts, unlistedAnnotations: new Set(['JobID']) };
+    const all = metadataFieldText(labelled, 'metadata.annotations', withOwn);
+    expect(all.split('\n').at(-1)).toBe('x="y"');
+    expect(all).not.toContain('JobID');
+    expect(metadataFieldText(labelled, "metadata.annotations['JobID']", withOwn)).toBe('4711');
+  });
+
   // The right-hand sides are what Go 1.24 prints for strconv.Quote.
   it.each([
     ['a\u00a0b', '"a\\u00a0b"'],

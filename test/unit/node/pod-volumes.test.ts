@@ -169,6 +169,19 @@ describe('volumes of a live pod', () => {
     });
   });
 
+  it('get the id of the job where they ask for it by name, while the file of all annotations stays as the user knows it', async () => {
+    const bench = await Bench.start();
+    const items = ['metadata.annotations', "metadata.annotations['JobID']"].map((fieldPath, index) => ({
+      path: index === 0 ? 'all' : 'job',
+      fieldRef: { fieldPath },
+    }));
+    await bench.run([{ name: 'down', downwardAPI: { items } }]);
+    // The change shows first in the answer to the node's own write; its watch then tells nothing new.
+    const { projectedVolumes } = await bench.update(0);
+    expect(projectedVolumes[0]?.data?.job).toBe('1');
+    expect(projectedVolumes[0]?.data?.all).not.toContain('JobID');
+  });
+
   it('get renewed tokens with the rest of their volume', async () => {
     const bench = await Bench.start();
     bench.config('m', 'old');
