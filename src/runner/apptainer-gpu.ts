@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { CommandRunner } from '../base/command.ts';
 import type { Mount } from './container-runtime.ts';
+import { GPU_DRIVER_FILES } from './gpu-driver-files.ts';
 import { findProgram } from './image-tool.ts';
 
 /** What a container needs of the worker to use its GPUs. */
@@ -37,15 +38,15 @@ export const GPU_VARIABLES = [
 ];
 
 /**
- * Finds the vendor's libraries and programs by the list that Apptainer brings (`nvliblist.conf`, `rocmliblist.conf`), and its devices. A worker without them gives
- * nothing, as `--nv` and `--rocm` do.
+ * Finds the vendor's libraries and programs by the list that Apptainer brings (`nvliblist.conf`, `rocmliblist.conf`; ours where there is none), and its devices. A
+ * worker without them gives nothing, as `--nv` and `--rocm` do.
  * @see https://apptainer.org/docs/user/main/gpu.html
  */
 export async function gpuSupport(vendor: keyof typeof VENDORS, deps: GpuSupportDeps): Promise<GpuSupport> {
   const { commands, path, configurations = CONFIGURATIONS, devices: dev = '/dev' } = deps;
   const { list, devices } = VENDORS[vendor];
-  const names =
-    configurations.map((directory) => readList(join(directory, list))).find((found) => found.length > 0) ?? [];
+  const lists = configurations.map((directory) => readList(join(directory, list)));
+  const names = lists.find((found) => found.length > 0) ?? GPU_DRIVER_FILES[vendor];
   const known = await libraryPaths(commands, path);
   const libraries = names
     .filter((name) => name.includes('.so'))

@@ -53,6 +53,19 @@ describe("the worker's GPUs", () => {
     expect(support.libraries).toBe('/.singularity.d/libs');
   });
 
+  it('are known where Apptainer is not installed too', async () => {
+    const support = await gpuSupport('nvidia', {
+      commands,
+      path: join(root, 'bin'),
+      configurations: [join(root, 'empty')],
+      devices: join(root, 'dev'),
+    });
+    expect(support.mounts.map(({ target }) => target)).toEqual([
+      '/.singularity.d/libs/libcuda.so.1',
+      '/usr/bin/nvidia-smi',
+    ]);
+  });
+
   it('are nothing on a worker without them', async () => {
     const configurations = [join(root, 'empty')];
     const deps = { commands, path: join(root, 'empty'), configurations, devices: join(root, 'empty') };
