@@ -61,6 +61,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
   ].filter(({ target }) => !taken.has(normalize(`${target}/`)));
   const memory = resources?.limits?.memory;
   const sharedMemory = podMemoryLimit(pod);
+  const sysctls = pod.spec?.securityContext?.sysctls;
   const plan: ContainerPlan = {
     name,
     attempt,
@@ -74,6 +75,7 @@ export async function prepareContainer(request: ContainerPlanRequest): Promise<P
     tty: tty ?? false,
     sharedProcesses: pod.spec?.shareProcessNamespace ?? false,
     podName: formatPod(pod),
+    ...(sysctls?.length ? { sysctls } : {}),
     ...(sharedMemory === undefined ? {} : { sharedMemoryBytes: sharedMemory }),
     ...(memory === undefined ? {} : { memoryLimitBytes: wholeUnits(parseQuantity(memory)) }),
   };

@@ -58,6 +58,8 @@ export interface ContainerPlan {
   readonly tty: boolean;
   /** Bytes of memory that the container may use, for runtimes that can enforce it. */
   readonly memoryLimitBytes?: number;
+  /** Kernel settings of the pod's own shared memory and message queues, by the names of sysctl(8). */
+  readonly sysctls?: readonly { readonly name: string; readonly value: string }[];
   /** Size of the `/dev/shm` that the containers of the pod share; the kernel's choice unless given. */
   readonly sharedMemoryBytes?: number;
   /** `shareProcessNamespace`: the containers of the pod see each other's processes, and none of them is process 1. */

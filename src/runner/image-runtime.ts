@@ -161,7 +161,7 @@ class ImageRuntime implements ContainerRuntime {
     const { home, ...identity } = apptainerIdentity(plan, config.user, users, sandbox.ids);
     const argv = argvOf(plan, config);
     const gpus = await this.#support();
-    await this.#pod.prepareVolumes(plan, sandbox);
+    await this.#pod.prepare(plan, sandbox);
     const mounts = [...gpus.flatMap((gpu) => gpu.mounts), ...this.#kind.options.binds, ...plan.mounts];
     const layer = foreign ? await mountFuseOverlay(lowers, sandbox, this.#path) : undefined;
     const root = imageRootCalls({

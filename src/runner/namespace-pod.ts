@@ -1,8 +1,9 @@
 import { lstat, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import type { CommandRunner } from '../base/command.ts';
-import { InterlinkError } from '../base/errors.ts';
+import { InterlinkError, messageOf } from '../base/errors.ts';
 import { makePrivateDirectory } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ContainerOutput, ContainerPlan, Mount, RunningContainer } from './container-runtime.ts';
@@ -58,10 +59,14 @@ export class PodNamespaces {
     return done;
   }
 
-  /** Gives the plan's volumes what only the sandbox can: their tmpfs, and the pod's group as owner; `/dev/shm` its size. */
-  async prepareVolumes(plan: ContainerPlan, sandbox: Sandbox): Promise<void> {
+  /**
+   * Does what the plan asks of the sandbox: kernel settings, the size of `/dev/shm`, the tmpfs of memory volumes, the pod's group as owner of volumes.
+   * @throws Unsupported with code `CreateContainerConfigError` for a kernel setting that cannot be had
+   */
+  async prepare(plan: ContainerPlan, sandbox: Sandbox): Promise<void> {
     const { fsGroup } = plan.security;
     const { sharedMemoryBytes } = plan;
+    for (const sysctl of plan.sysctls ?? []) await this.once(`sysctl ${sysctl.name}`, () => setSysctl(sysctl, sandbox));
     if (sharedMemoryBytes !== undefined)
       await this.once('shared memory', () => sandbox.run([sharedMemoryCall(sandbox, sharedMemoryBytes)]));
     for (const mount of plan.mounts) {
@@ -82,7 +87,7 @@ export class PodNamespaces {
     }
   }
 
-  /** As {@link prepareVolumes} does with volumes, for new content of them. */
+  /** As {@link prepare} does with volumes, for new content of them. */
   async giveToGroup(paths: readonly string[], gid: number): Promise<void> {
     const sandbox = await this.sandbox();
     if (sandbox.ids && hasId(sandbox.ids.gids, gid)) await sandbox.run(paths.map((path) => chownCall(path, gid)));
@@ -180,6 +185,24 @@ function isNoExec(error: unknown): boolean {
 /** Just the first entry of each map, which is the user of this process. */
 function withoutRanges({ uids, gids }: IdMap): IdMap {
   return { uids: uids.slice(0, 1), gids: gids.slice(0, 1), canSetGroups: false };
+}
+
+async function setSysctl({ name, value }: { name: string; value: string }, sandbox: Sandbox): Promise<void> {
+  const what = `set ${name}`;
+  const path = `/proc/sys/${name.replaceAll('.', '/')}`;
+  const text = Buffer.from(value);
+  try {
+    await sandbox.run([
+      { call: 'openat', args: [LINUX.AT_FDCWD, path, LINUX.O_WRONLY | LINUX.O_CLOEXEC, 0], save: 'sysctl', what },
+      { call: 'write', args: [{ slot: 'sysctl' }, text, text.length], what },
+    ]);
+  } catch (cause) {
+    throw new InterlinkError(
+      'Unsupported',
+      `securityContext.sysctls: ${name}=${JSON.stringify(value)} cannot be set on this worker (Linux ${release()}): ${messageOf(cause)}; older kernels let only root do it`,
+      { code: 'CreateContainerConfigError', cause },
+    );
+  }
 }
 
 function sharedMemoryCall({ work }: Sandbox, bytes: number): SystemCall {

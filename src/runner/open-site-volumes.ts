@@ -48,7 +48,9 @@ async function openOne(name: string, volume: SiteVolume): Promise<string> {
     });
   try {
     await wake(within);
-    const top = await realpath(within);
+    const top = await resolved(within);
+    if (top === undefined)
+      throw fail(`${within}, which this site opens to pods, does not exist on ${hostname()}; tell its administrator`);
     await wake(path);
     const found = await findOrMake(volume, top);
     if (found === undefined)

@@ -96,7 +96,7 @@ class ProcessRuntime implements ContainerRuntime {
         );
       return startBareProcess({ command, tty: plan.tty }, output, this.#deps);
     }
-    await this.#pod.prepareVolumes(plan, sandbox);
+    await this.#pod.prepare(plan, sandbox);
     const root = processRootCalls(prepareMounts(plan.mounts), sandbox.work);
     const setup = {
       root,

@@ -15,6 +15,8 @@ const HOST_NAMESPACES = {
     'containers cannot see the processes of the worker; leave it out, or use shareProcessNamespace for those of the pod',
   hostIPC: 'containers cannot have the shared memory of the worker; leave it out, containers of the pod share theirs',
 } as const;
+/** Settings of the shared memory and message queues, which pods have of their own. @see sysctl in ipc_namespaces(7) */
+const OWN_SYSCTLS = /^(kernel\.(shm_rmid_forced|shmmax|shmall|shmmni|msgmax|msgmnb|msgmni|sem)|fs\.mqueue\.[a-z_]+)$/;
 const ADMINISTRATOR = 'the administrator of this site can allow it by';
 
 /**
@@ -64,9 +66,12 @@ function podFaults({ sysctls, supplementalGroups }: PodSecurityContext, policy: 
     ? supplementalGroups?.find((group) => group !== policy.user.gid && !policy.user.groups.includes(group))
     : undefined;
   return [
-    ...(sysctls ?? []).map(
-      ({ name }, index) =>
-        `spec.securityContext.sysctls[${index}]: ${name} cannot be set, as the kernel's settings are those of the worker; leave it out`,
+    ...(sysctls ?? []).flatMap(({ name }, index) =>
+      OWN_SYSCTLS.test(name)
+        ? []
+        : [
+            `spec.securityContext.sysctls[${index}]: ${name} cannot be set, as it is a setting of the worker and not of the pod; leave it out`,
+          ],
     ),
     ...(foreign === undefined ? [] : [notOurs('spec.securityContext.supplementalGroups', foreign, policy.user.gid)]),
   ];

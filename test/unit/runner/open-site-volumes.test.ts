@@ -57,7 +57,7 @@ describe('a place of the site', () => {
     ['open/data', { type: 'Socket' }, 'data is not a socket file'],
     ['open/file', { type: 'CharDevice' }, 'file is not a character device'],
     ['open/file', { type: 'BlockDevice' }, 'file is not a block device'],
-    ['open/data', { within: '/no/such/place' }, 'cannot be used on '],
+    ['open/data', { within: '/no/such/place' }, '/no/such/place, which this site opens to pods, does not exist on '],
   ])("is refused in a kubelet's words: %s %o", async (path, more, message) => {
     await expect(open(path, more)).rejects.toMatchObject({
       kind: 'Invalid',
@@ -92,7 +92,9 @@ describe('a place of the site', () => {
   });
 
   it('is not made when the place itself is missing, or it should be there already', async () => {
-    await expect(open('open/x', { within: join(root, 'gone'), create: true })).rejects.toThrow('cannot be used');
+    await expect(open('open/x', { within: join(root, 'gone'), create: true })).rejects.toThrow(
+      'which this site opens to pods, does not exist',
+    );
     await expect(open('open/x', { type: 'Directory', create: true })).rejects.toThrow('does not exist');
   });
 });

@@ -303,6 +303,19 @@ describe.runIf(isLinux)('volumes of the runtime process', () => {
     await expect(stat(join(source, 'x'))).rejects.toThrow('ENOENT');
   });
 
+  it('come with kernel settings of the pod alone, and what cannot be set is named', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    if (process.getuid?.() !== 0) return context.skip('older kernels let only root do it');
+    const before = await readFile('/proc/sys/kernel/msgmax', 'utf8');
+    const sysctls = [{ name: 'kernel.msgmax', value: '4321' }];
+    expect(await outputOf('cat /proc/sys/kernel/msgmax', { sysctls })).toBe('4321\n');
+    expect(await readFile('/proc/sys/kernel/msgmax', 'utf8')).toBe(before);
+    await expect(start(['true'], { sysctls: [{ name: 'kernel.sem', value: 'many' }] })).rejects.toMatchObject({
+      code: 'CreateContainerConfigError',
+      message: expect.stringMatching(/^securityContext\.sysctls: kernel\.sem="many" cannot be set on this worker/),
+    });
+  });
+
   it('leave /dev/shm to the pod, of the size that it may have', async (context) => {
     if (unsupported) return context.skip(unsupported);
     const script = 'head -c 2000000 /dev/zero 2>/dev/null >/dev/shm/x; stat -c %s /dev/shm/x; rm /dev/shm/x';

@@ -95,6 +95,16 @@ describe('what a pod asks for beside its containers', () => {
       {},
     ],
     [
+      'sysctls of its own shared memory and queues',
+      ofPod({
+        sysctls: [
+          { name: 'kernel.sem', value: '1 2 3 4' },
+          { name: 'fs.mqueue.msg_max', value: '20' },
+        ],
+      }),
+      {},
+    ],
+    [
       'the profiles of a runtime',
       ofPod({ seccompProfile: { type: 'RuntimeDefault' }, appArmorProfile: { type: 'Unconfined' } }),
       {},
