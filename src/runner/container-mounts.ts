@@ -1,4 +1,4 @@
-import { chmod, mkdir, realpath, stat } from 'node:fs/promises';
+import { constants, mkdir, open, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { Container, VolumeMount } from '../kube/types.ts';
@@ -7,9 +7,8 @@ import type { PodVolume } from './pod-volumes.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
 
 /**
- * The container's volume mounts as the runtime takes them. A `subPath` that does not exist is made as a directory with the
- * mode of the volume (0777 for an emptyDir); one that leads out of its
- * volume, also through symbolic links, is refused.
+ * The container's volume mounts as the runtime takes them. A `subPath` that does not exist is made as a directory with the mode of the volume (0777 for
+ * an emptyDir); one that leads out of its volume, also through symbolic links, is refused.
  *
  * @throws InterlinkError with code `CreateContainerConfigError` and a kubelet's words
  */
@@ -28,10 +27,13 @@ export async function containerMounts(
         `mountPath ${JSON.stringify(mount.mountPath)} of volume "${mount.name}" must be absolute, without ".."`,
       );
     const subPath = subPathOf(mount, environment);
+    if (volume.isSite && (await realpath(volume.path)) !== volume.path)
+      throw refuse(`volume "${volume.name}": ${volume.path} has been replaced by a symbolic link`);
     mounts.push({
       source: subPath === undefined ? volume.path : await prepareSubPath(volume, subPath),
       target: mount.mountPath,
       readOnly: volume.alwaysReadOnly || (mount.readOnly ?? false),
+      ...(volume.isSite || subPath !== undefined ? { exact: true } : {}),
       ...(volume.isSite ? { keepOwner: true } : {}),
       ...(volume.isSite && volume.alwaysReadOnly && !volume.onDemand ? { sealed: true } : {}),
       ...(volume.tmpfs && subPath === undefined ? { tmpfs: volume.tmpfs } : {}),
@@ -74,11 +76,17 @@ async function prepareSubPath(volume: PodVolume, subPath: string): Promise<strin
       if (systemCodeOf(error) !== 'ENOENT' || volume.alwaysReadOnly)
         throw refuse(`failed to prepare subPath for volumeMount "${volume.name}": ${subPath} cannot be used`, error);
       await mkdir(next);
-      await chmod(next, (await stat(root)).mode & 0o2777);
+      await setMode(next, (await stat(root)).mode & 0o2777);
       path = next;
     }
     if (!`${path}${sep}`.startsWith(`${root}${sep}`))
       throw refuse(`failed to prepare subPath for volumeMount "${volume.name}": ${subPath} leads out of the volume`);
   }
   return path;
+}
+
+/** Of the directory itself, although containers may have put a link in its place meanwhile. */
+async function setMode(path: string, mode: number): Promise<void> {
+  await using directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  await directory.chmod(mode);
 }

@@ -14,6 +14,8 @@ export interface Mount {
    * makes one for each `source`, so that the containers of the pod share it and a restart finds it again.
    */
   readonly tmpfs?: { readonly sizeBytes?: number };
+  /** The source has no symbolic link; where containers have put one since, it must not be followed. */
+  readonly exact?: boolean;
   /** The place is not the pod's own: its files keep their owners, whatever `fsGroup` says. */
   readonly keepOwner?: boolean;
   /** What the worker mounts in it later stays away, as it would not be read-only. */

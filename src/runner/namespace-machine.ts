@@ -62,7 +62,10 @@ const NUMBERS = {
   unshare: [272, 97],
   setns: [308, 268],
   seccomp: [317, 277],
+  open_tree: [428, 428],
+  move_mount: [429, 429],
   close_range: [436, 436],
+  openat2: [437, 437],
   mount_setattr: [442, 442],
 } as const satisfies Record<string, readonly [x64: number, arm64: number]>;
 

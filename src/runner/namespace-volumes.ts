@@ -1,4 +1,5 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { release } from 'node:os';
 import { dirname, normalize } from 'node:path';
 import { InterlinkError, messageOf } from '../base/errors.ts';
 import type { Mount } from './container-runtime.ts';
@@ -12,6 +13,8 @@ export interface PreparedMount {
   readonly target: string;
   readonly directory: boolean;
   readonly readOnly: boolean;
+  /** No symbolic link on the way to the source is followed. */
+  readonly exact: boolean;
   /** What is mounted in it on the worker later does not show. */
   readonly sealed: boolean;
   /** nosuid, nodev and noexec of the file system that holds the source: the kernel insists that a remount repeats them. */
@@ -28,18 +31,20 @@ export const READ_ONLY_ATTRIBUTE = Buffer.concat([Buffer.from([LINUX.MOUNT_ATTR_
 export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/mountinfo'): readonly PreparedMount[] {
   const points = mountPoints(mountInfo);
   return mounts
-    .map(({ source, target, readOnly, sealed = false }) => {
+    .map(({ source, target, readOnly, exact = false, sealed = false }) => {
       if (!target.startsWith('/') || normalize(target) === '/')
         throw new InterlinkError('Invalid', `mount path ${JSON.stringify(target)}: not an absolute path below /`, {
           code: 'StartError',
         });
       try {
         const real = realpathSync(source);
+        if (exact && real !== source) throw new Error(`${source} has been replaced by a symbolic link`);
         return {
           source: real,
           target: normalize(target).replace(/\/$/, ''),
           directory: statSync(real).isDirectory(),
           readOnly,
+          exact,
           sealed,
           flags: flagsOf(real, points),
         };
@@ -74,20 +79,30 @@ export function makeFileCall(path: string, what: string): SystemCall {
 /**
  * System calls that bind the mounts, after the change of root.
  * @param old Where the worker's root is found.
+ * @param opensExactly Whether the kernel can refuse symbolic links; without that a container could put one into the path of another's volume just in time.
  * @param make What has to be made for a target: all of its path, or less where the root is the worker's own.
  */
 export function volumeCalls(
   mounts: readonly PreparedMount[],
   old: string,
   make: (mount: PreparedMount, what: string) => readonly SystemCall[],
+  opensExactly = hasOpenat2(release()),
 ): readonly SystemCall[] {
   const { MS_BIND, MS_PRIVATE, MS_REC } = LINUX;
   const what = ({ target }: PreparedMount): string => `mount path ${target}`;
   const holdsOthers = ({ target }: PreparedMount): boolean => mounts.some((one) => one.target.startsWith(`${target}/`));
   return [
-    ...mounts.flatMap((mount): readonly SystemCall[] => [
+    ...mounts.flatMap((mount, index): readonly SystemCall[] => [
       ...make(mount, what(mount)),
-      { call: 'mount', args: [`${old}${mount.source}`, mount.target, 0, MS_BIND | MS_REC, 0], what: what(mount) },
+      ...(mount.exact && opensExactly
+        ? exactCalls(`${old}${mount.source}`, mount.target, `source-${index}`, what(mount))
+        : [
+            {
+              call: 'mount',
+              args: [`${old}${mount.source}`, mount.target, 0, MS_BIND | MS_REC, 0],
+              what: what(mount),
+            } as const,
+          ]),
       ...(mount.sealed
         ? ([
             { call: 'mount', args: [0, mount.target, 0, MS_REC | MS_PRIVATE, 0], what: what(mount) },
@@ -99,6 +114,28 @@ export function volumeCalls(
     ...mounts
       .filter(({ readOnly, sealed }) => readOnly && !sealed)
       .map((mount) => readOnlyCall(mount, !holdsOthers(mount))),
+  ];
+}
+
+/** `openat2(2)` is there since Linux 5.6. */
+function hasOpenat2(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > 5 || (major === 5 && minor >= 6);
+}
+
+/** A recursive bind mount whose source is opened without following any symbolic link. */
+function exactCalls(source: string, target: string, slot: string, what: string): readonly SystemCall[] {
+  const { AT_EMPTY_PATH, AT_FDCWD, AT_RECURSIVE, MOVE_MOUNT_F_EMPTY_PATH, O_CLOEXEC, O_PATH, OPEN_TREE_CLONE } = LINUX;
+  // struct open_how: flags, mode, resolve
+  const how = Buffer.alloc(24);
+  how.writeBigUInt64LE(BigInt(O_PATH | O_CLOEXEC), 0);
+  how.writeBigUInt64LE(BigInt(LINUX.RESOLVE_NO_SYMLINKS), 16);
+  const tree = `${slot}-tree`;
+  const clone = OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE | O_CLOEXEC;
+  return [
+    { call: 'openat2', args: [AT_FDCWD, source, how, how.length], save: slot, what },
+    { call: 'open_tree', args: [{ slot }, '', clone], save: tree, what },
+    { call: 'move_mount', args: [{ slot: tree }, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH], what },
   ];
 }
 

@@ -75,7 +75,9 @@ function claimPlace(
   { claims }: VolumesConfig,
 ): SiteVolume | string {
   const namespace = metadata?.namespace ?? 'default';
-  const claim = claims[`${namespace}/${claimName}`] ?? claims[claimName];
+  // `constructor` may be the name of a claim.
+  const key = [`${namespace}/${claimName}`, claimName].find((name) => Object.hasOwn(claims, name));
+  const claim = key === undefined ? undefined : claims[key];
   if (claim === undefined)
     return `is the persistentVolumeClaim ${JSON.stringify(claimName)}, which has no place at this site; its administrator can add "${namespace}/${claimName}" to sidecar.volumes.claims`;
   return {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
@@ -8,7 +8,9 @@ import { systemClock } from '../../../src/base/clock.ts';
 import { localCommandRunner } from '../../../src/base/command.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import type { ContainerPlan, ContainerRuntime, RunningContainer } from '../../../src/runner/container-runtime.ts';
-import { prepareMounts } from '../../../src/runner/namespace-volumes.ts';
+import { LINUX } from '../../../src/runner/namespace-linux.ts';
+import { runSystemCalls } from '../../../src/runner/namespace-run.ts';
+import { prepareMounts, volumeCalls } from '../../../src/runner/namespace-volumes.ts';
 import { startBareProcess } from '../../../src/runner/process-bare.ts';
 import { createProcessRuntime } from '../../../src/runner/process-runtime.ts';
 
@@ -320,6 +322,39 @@ describe.runIf(isLinux)('volumes of the runtime process', () => {
     if (unsupported) return context.skip(unsupported);
     const script = 'head -c 2000000 /dev/zero 2>/dev/null >/dev/shm/x; stat -c %s /dev/shm/x; rm /dev/shm/x';
     expect(await outputOf(script, { sharedMemoryBytes: 1024 * 1024 })).toBe('1048576\n');
+  });
+
+  it('are mounted exactly where a symbolic link must not be followed, directories and files', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const source = await realpath(await mkdtemp(join(root, 'exact-')));
+    await mkdir(join(source, 'd'));
+    await writeFile(join(source, 'd/f'), 'f\n');
+    const mounts = [
+      { source: join(source, 'd'), target: '/interlink-d', readOnly: true, exact: true, sealed: true },
+      { source: join(source, 'd/f'), target: '/interlink-f', readOnly: false, exact: true },
+    ];
+    expect(
+      await outputOf('cat /interlink-d/f; touch /interlink-d/x || echo f >>/interlink-f; cat /interlink-f', { mounts }),
+    ).toBe('f\nf\nf\n');
+  });
+
+  it('are not mounted when a symbolic link has come into their path, be it at the last moment', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const base = await realpath(await mkdtemp(join(root, 'swapped-')));
+    await mkdir(join(base, 'top/d'), { recursive: true });
+    await mkdir(join(base, 'secret/d'), { recursive: true });
+    await mkdir(join(base, 'target'));
+    const mount = { source: join(base, 'top/d'), target: join(base, 'target'), readOnly: false, exact: true };
+    const prepared = prepareMounts([mount]);
+    await rename(join(base, 'top'), join(base, 'gone'));
+    await symlink('secret', join(base, 'top'));
+    expect(() => prepareMounts([mount])).toThrow('has been replaced by a symbolic link');
+    if (process.getuid?.() !== 0) return;
+    const calls = [
+      { call: 'unshare', args: [LINUX.CLONE_NEWNS], what: 'make a mount namespace' } as const,
+      ...volumeCalls(prepared, '', () => [], true),
+    ];
+    await expect(runSystemCalls(calls, { directory: base })).rejects.toThrow(/^mount path .*: too many symbolic links/);
   });
 
   it.each([

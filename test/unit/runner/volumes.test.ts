@@ -254,10 +254,10 @@ describe('mounts', () => {
         { name: 'v', mountPath: '/a', subPath: 'new/dir' },
         { name: 'v', mountPath: '/b', subPathExpr: 'x/$(POD)', readOnly: true },
       ]);
-      expect(one).toEqual({ source: join(root, 'v/new/dir'), target: '/a', readOnly: false });
+      expect(one).toEqual({ source: join(root, 'v/new/dir'), target: '/a', readOnly: false, exact: true });
       expect(await modeOf(join(root, 'v/new/dir'))).toBe(0o777);
       expect(await modeOf(join(root, 'v/new'))).toBe(0o777);
-      expect(two).toEqual({ source: join(root, 'v/x/p-0'), target: '/b', readOnly: true });
+      expect(two).toEqual({ source: join(root, 'v/x/p-0'), target: '/b', readOnly: true, exact: true });
     });
   });
 
@@ -272,21 +272,32 @@ describe('mounts', () => {
   });
 
   it.each<[string, Partial<PodVolume>, object]>([
-    ['keep the owners of a place of the site', { isSite: true }, { readOnly: false, keepOwner: true }],
+    ['keep the owners of a place of the site', { isSite: true }, { readOnly: false, exact: true, keepOwner: true }],
     [
       'seal one that is read-only there',
       { isSite: true, alwaysReadOnly: true },
-      { readOnly: true, keepOwner: true, sealed: true },
+      { readOnly: true, exact: true, keepOwner: true, sealed: true },
     ],
     [
       'let through what is mounted on demand',
       { isSite: true, alwaysReadOnly: true, onDemand: true },
-      { readOnly: true, keepOwner: true },
+      { readOnly: true, exact: true, keepOwner: true },
     ],
   ])('%s', async (_title, volume, expected) => {
     await withRoot(async (root) => {
       const [mount] = await mountsOf(root, [{ name: 'v', mountPath: '/v' }], volume);
       expect(mount).toEqual({ source: join(root, 'v'), target: '/v', ...expected });
+    });
+  });
+
+  it('refuse a place of the site that has become a symbolic link', async () => {
+    await withRoot(async (root) => {
+      await mkdir(join(root, 'elsewhere'));
+      await symlink('elsewhere', join(root, 'link'));
+      const volume = { isSite: true, path: join(root, 'link') };
+      await expect(mountsOf(root, [{ name: 'v', mountPath: '/v' }], volume)).rejects.toThrow(
+        'has been replaced by a symbolic link',
+      );
     });
   });
 

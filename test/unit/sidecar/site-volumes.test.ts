@@ -137,6 +137,7 @@ describe('the place of a volume', () => {
       host('/cvmfs/sft.cern.ch/x', 'DirectoryOrCreate'),
       /nothing can be made in \/cvmfs/,
     ],
+    ['a claim named as every object has something', claim('constructor'), /has no place/],
     [
       'another csi driver',
       csi({}, 'nfs.csi.k8s.io'),
