@@ -1,12 +1,13 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, rmSync } from 'node:fs';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { ExecRequest, RunningExec } from './container-runtime.ts';
 import { ChannelReader } from './namespace-channel.ts';
 import { type Command, commandCalls } from './namespace-command.ts';
 import { type Identity, identityCalls } from './namespace-identity.ts';
 import { LINUX } from './namespace-linux.ts';
+import { fifoCalls, fifoPaths } from './namespace-pipes.ts';
 import { closeCalls, VICTIM } from './namespace-process.ts';
-import type { Program, SystemCall } from './namespace-program.ts';
+import { FORK, type Program, type SystemCall } from './namespace-program.ts';
 import { becomeRootCalls, DIE_WITH_PARENT, type Sandbox } from './namespace-sandbox.ts';
 import { spawnProgram } from './namespace-spawn.ts';
 import { waitStatus } from './namespace-status.ts';
@@ -39,19 +40,29 @@ const FIRST_DESCRIPTOR = 5;
 export async function execInContainer(container: JoinedContainer, request: ExecRequest): Promise<RunningExec> {
   request.signal.throwIfAborted();
   const { sandbox } = container;
-  const streams = await pipeStreams(sandbox.directory, { wantsInput: request.stdin !== undefined });
+  const streams = await pipeStreams(sandbox.directory, {
+    wantsInput: request.stdin !== undefined,
+    ready: sandbox.takePipes(),
+  });
+  // For the next one: a probe then costs one program of ours and not two.
+  const fifos = fifoPaths(2, sandbox.directory);
   const namespaces: number[] = [];
   try {
     namespaces.push(...openNamespaces(container));
-    const run = await spawnProgram(programOf(container, request, namespaces.length), {
-      directory: sandbox.directory,
-      stdio: streams.stdio,
-      descriptors: namespaces,
-    });
+    const { calls, ...program } = programOf(container, request, namespaces.length);
+    const run = await spawnProgram(
+      { ...program, calls: [...fifoCalls(fifos), ...calls] },
+      {
+        directory: sandbox.directory,
+        stdio: streams.stdio,
+        descriptors: namespaces,
+      },
+    );
     const reader = new ChannelReader(run.channel);
     const pid = await reader.read(8);
     const failure = await run.report;
     if (pid && !failure) {
+      sandbox.keepFifos(fifos);
       const exitCode = reader.read(4).then((status) => {
         run.channel.destroy();
         return waitStatus(status).exitCode;
@@ -60,8 +71,9 @@ export async function execInContainer(container: JoinedContainer, request: ExecR
     }
     run.channel.destroy();
     await run.ended;
+    for (const path of fifos) rmSync(path, { force: true });
     // The kernel makes no process in a namespace whose first process has ended.
-    if (!failure || failure.errno === 'ENOMEM') throw containerNotRunning();
+    if (!failure || failure.what === FORK) throw containerNotRunning();
     throw execError(failure);
   } catch (error) {
     streams.discard();

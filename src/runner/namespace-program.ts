@@ -74,13 +74,16 @@ export function buildProgram(program: Program, machine: Machine): BuiltProgram {
 
   const compileAll = ({ calls, fork }: Program): Buffer => {
     if (!fork) return compile([...calls, EXIT]);
-    const clone: SystemCall = { call: 'clone', args: [SIGCHLD, 0, 0, 0, 0], save: fork.save, what: 'fork' };
+    const clone: SystemCall = { call: 'clone', args: [SIGCHLD, 0, 0, 0, 0], save: fork.save, what: FORK };
     const before = compile([...calls, clone]);
     const parent = compile([...fork.parent, EXIT]);
     return Buffer.concat([before, machine.skipOnZero(parent.length), parent, compileAll(fork.child)]);
   };
   return { image: elf(machine.elfMachine, compileAll(program), data.bytes()), steps };
 }
+
+/** The step that makes a process of a {@link Program.fork}, as a failure names it. */
+export const FORK = 'fork';
 
 const EXIT: SystemCall = { call: 'exit_group', args: [0], what: 'exit' };
 

@@ -40,8 +40,10 @@ export interface Sandbox {
    * @throws Unavailable naming the step.
    */
   run(calls: readonly SystemCall[]): Promise<void>;
-  /** Two pipes for the output of a container that were made with the sandbox; undefined once they have been taken. */
+  /** Two pipes for the output of a program that were made by an earlier one; undefined when all of them have been taken. */
   takePipes(): readonly Pipe[] | undefined;
+  /** Keeps two FIFOs in {@link directory}, which a program has made besides its own work, for {@link takePipes}. */
+  keepFifos(paths: readonly string[]): void;
   /** Ends the sandbox and every process in its process namespace; may be called again. */
   close(): Promise<void>;
 }
@@ -164,7 +166,7 @@ class NamespaceSandbox implements Sandbox {
   readonly directory: string;
   readonly work: string;
   readonly #process: SpawnedProgram;
-  #fifos: readonly string[];
+  readonly #fifos: (readonly string[])[];
   #closed: Promise<void> | undefined;
 
   constructor({ directory, ids }: SandboxOptions, made: MadeSandbox) {
@@ -172,7 +174,7 @@ class NamespaceSandbox implements Sandbox {
     this.ids = ids;
     this.directory = directory;
     this.work = made.work;
-    this.#fifos = made.fifos;
+    this.#fifos = [made.fifos];
     this.#process = made.process;
   }
 
@@ -202,10 +204,12 @@ class NamespaceSandbox implements Sandbox {
   }
 
   takePipes(): readonly Pipe[] | undefined {
-    const fifos = this.#fifos;
-    if (fifos.length === 0) return undefined;
-    this.#fifos = [];
-    return openPipes(fifos);
+    const fifos = this.#fifos.pop();
+    return fifos && openPipes(fifos);
+  }
+
+  keepFifos(paths: readonly string[]): void {
+    this.#fifos.push(paths);
   }
 
   close(): Promise<void> {
@@ -223,7 +227,7 @@ class NamespaceSandbox implements Sandbox {
     }
     await this.#process.ended;
     this.#process.channel.destroy();
-    for (const path of this.#fifos) await rm(path, { force: true });
+    for (const path of this.#fifos.flat()) await rm(path, { force: true });
     await rmdir(this.work);
   }
 }

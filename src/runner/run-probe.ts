@@ -14,12 +14,12 @@ import { probeTcp } from './probe-tcp.ts';
  * @param signal Aborts when the result is of no interest any more.
  * @throws InterlinkError when nothing could be found out: a port without name, a program that does not exist. That is neither success nor failure.
  */
-export function runProbe(probe: Probe, target: ProbeTarget, signal: AbortSignal): Promise<ProbeResult> {
+export async function runProbe(probe: Probe, target: ProbeTarget, signal: AbortSignal): Promise<ProbeResult> {
   const { container, running, podIP, clock } = target;
   const timeoutSeconds = probe.timeoutSeconds || 1;
   const { exec, httpGet, tcpSocket, grpc } = probe;
+  if (exec) return probeExec(running, exec.command ?? [], { timeoutSeconds, clock, signal });
   return withDeadline({ clock, ms: timeoutSeconds * 1000, what: 'probe', signal }, async (limit) => {
-    if (exec) return probeExec(running, exec.command ?? [], { signal: limit, timeoutSeconds });
     if (httpGet) return probeHttp(probeRequest(httpGet, target, 'probe'), limit);
     if (tcpSocket) return probeTcp(tcpSocket.host || podIP, containerPort(tcpSocket.port, container), limit);
     if (grpc) return probeGrpc({ host: podIP, port: grpc.port, service: grpc.service ?? '', timeoutSeconds }, limit);

@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import type { Container, Probe } from '../../../src/kube/types.ts';
 import { containerPort } from '../../../src/runner/container-port.ts';
-import type { RunningContainer } from '../../../src/runner/container-runtime.ts';
+import type { ExecRequest, RunningContainer } from '../../../src/runner/container-runtime.ts';
 import type { ProbeResult } from '../../../src/runner/probe-result.ts';
 import { startBareProcess } from '../../../src/runner/process-bare.ts';
 import { runProbe } from '../../../src/runner/run-probe.ts';
@@ -351,6 +351,42 @@ describe.runIf(process.platform === 'linux')('a probe by a program', () => {
       running.kill('SIGKILL');
       await running.exited;
     }
+  });
+});
+
+describe('a program that a busy worker takes long to start', () => {
+  class SlowContainer extends FakeContainer {
+    readonly clock = new FakeClock();
+    readonly delayMs: number;
+
+    constructor(delayMs: number) {
+      super(new Date(0).toISOString(), () => 0);
+      this.delayMs = delayMs;
+    }
+
+    override async exec(request: ExecRequest) {
+      await this.clock.sleep(this.delayMs);
+      return super.exec(request);
+    }
+  }
+
+  it('still has all of its time', async () => {
+    const running = new SlowContainer(5_000);
+    const result = run({ exec: { command: ['true'] }, timeoutSeconds: 1 }, { running, clock: running.clock });
+    await running.clock.advance(5_000);
+    expect(await result).toEqual({ outcome: 'success' });
+  });
+
+  it('says nothing about the health of the container when it does not start at all', async () => {
+    const running = new SlowContainer(3_600_000);
+    const result = run({ exec: { command: ['true'] } }, { running, clock: running.clock });
+    const refused = expect(result).rejects.toThrow(
+      'failed to exec in container: program "true": no answer within 30000 ms',
+    );
+    await running.clock.advance(30_000);
+    await refused;
+    await running.clock.advance(3_600_000);
+    expect(running.programs).toEqual([]);
   });
 });
 
