@@ -317,6 +317,42 @@ for (const { runtime, root, user: plain, noRanges: single, others } of rows)
         expect(sent).toMatchObject({ stdout: 'sent\n' });
       });
 
+      test('executes other programs with all that its own program has', async () => {
+        const facts =
+          'for n in ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done; id; hostname; umask; pwd; env; ls /; ' +
+          'grep -E "^(Cap|NoNew|Seccomp:|Groups)" /proc/self/status; cat /proc/self/oom_score_adj';
+        const containers = [
+          {},
+          { workingDir: '/tmp', env: [['A', 'b']] as const, sharedProcesses: true },
+          { security: { runAsUser: 1000, runAsGroup: 3000 } },
+          {
+            security: {
+              allowPrivilegeEscalation: false,
+              seccomp: 'RuntimeDefault',
+              dropCapabilities: ['ALL'],
+            } as const,
+          },
+        ].map((plan) => ({
+          ...sh(`(${facts}) >/tmp/own; echo up; while ! [ -e /tmp/go ]; do sleep 0.05; done; exit 7`, plan),
+          execs: [
+            ['sh', '-c', `(${facts}) | diff /tmp/own -; kill -TERM $$`],
+            ['nonesuch'],
+            ['sh', '-c', 'echo out >/dev/stdout; echo err >&2; exit 41'],
+            ['touch', '/tmp/go'], // and ends with the container, or before it
+          ],
+        }));
+        for (const result of await drive(target, { containers }))
+          expect(result).toMatchObject({
+            exitCode: 7,
+            execs: [
+              { exitCode: 143, stdout: '', stderr: '' },
+              { code: 'ExecError', message: expect.stringContaining('"nonesuch": executable file not found in $PATH') },
+              { exitCode: 41, stdout: 'out\n', stderr: 'err\n' },
+              { stderr: '' },
+            ],
+          });
+      });
+
       test('has a terminal when the pod wants one', async () => {
         const script = '[ -t 0 ] && [ -t 1 ] && echo tty; echo err >&2; printf "a\\nb\\n"';
         const [result] = await drive(target, { containers: [sh(script, { tty: true })] });

@@ -10,7 +10,7 @@ import { json, text } from 'node:stream/consumers';
 import { systemClock } from '../../../src/base/clock.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
 import { jobDirectory, type RuntimeSettings } from '../../../src/contract/job-directory.ts';
-import type { ContainerPlan } from '../../../src/runner/container-runtime.ts';
+import type { ContainerPlan, RunningContainer } from '../../../src/runner/container-runtime.ts';
 import { createRuntime } from '../../../src/runner/create-runtime.ts';
 import { RegistryKeyring } from '../../../src/runner/registry-keyring.ts';
 
@@ -34,6 +34,17 @@ export interface DriverContainer {
     readonly signal: NodeJS.Signals;
     readonly afterOutput?: boolean;
   }[];
+  /** Programs that are executed in it one after the other, after its first output. */
+  readonly execs?: readonly (readonly string[])[];
+}
+
+/** What came of one of {@link DriverContainer.execs}. */
+export interface DriverExec {
+  readonly exitCode?: number;
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly code?: string;
+  readonly message?: string;
 }
 
 export interface DriverRequest {
@@ -57,6 +68,7 @@ export interface DriverResult {
   readonly imageId?: string;
   readonly code?: string;
   readonly message?: string;
+  readonly execs?: readonly DriverExec[];
 }
 
 const request = (await json(process.stdin)) as DriverRequest;
@@ -88,7 +100,25 @@ const secrets = [{ type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfi
 const pull = { keyring: RegistryKeyring.of(secrets, silentLogger), onPulling: () => {} };
 await runtime.probe(signal);
 
-async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: DriverContainer): Promise<DriverResult> {
+async function execute(container: RunningContainer, argv: readonly string[]): Promise<DriverExec> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  try {
+    const program = await container.exec({ argv, output: { stdout, stderr }, signal });
+    const [out, err, { exitCode }] = await Promise.all([text(stdout), text(stderr), program.exited]);
+    return { exitCode, stdout: out, stderr: err };
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    return { message, ...(code && { code }) };
+  }
+}
+
+async function run({
+  plan,
+  image,
+  pullPolicy = 'IfNotPresent',
+  signals = [],
+  execs = [],
+}: DriverContainer): Promise<DriverResult> {
   const begun = performance.now();
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   try {
@@ -103,8 +133,14 @@ async function run({ plan, image, pullPolicy = 'IfNotPresent', signals = [] }: D
       if (afterOutput) stdout.once('data', send);
       else send();
     }
+    const executed: DriverExec[] = [];
+    if (execs.length > 0)
+      stdout.once('data', async () => {
+        for (const argv of execs) executed.push(await execute(container, argv));
+      });
     const [out, err, { exitCode, signal: number }] = await Promise.all([text(stdout), text(stderr), container.exited]);
     return {
+      ...(execs.length > 0 && { execs: executed }),
       exitCode,
       ...(number && { signal: number }),
       stdout: out,
