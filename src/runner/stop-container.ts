@@ -45,7 +45,7 @@ export async function stopContainer(target: ContainerToStop, deps: StopContainer
   const over = aborted(grace.over, ended.signal);
   const forced = aborted(grace.forced, ended.signal);
   if (!grace.forced.aborted) {
-    await runPreStop(target, AbortSignal.any([grace.over, ended.signal]), deps);
+    if (!grace.over.aborted) await runPreStop(target, AbortSignal.any([grace.over, ended.signal]), deps);
     await Promise.race([turn, over, exited]);
     if (!ended.signal.aborted && !grace.forced.aborted) running.kill(running.stopSignal ?? 'SIGTERM');
     // Cut short by the end of the container, and then nobody waits for it.

@@ -121,6 +121,33 @@ describe('a container whose liveness probe fails', () => {
     expect(await done).toBe(137);
   });
 
+  it('gets no preStop hook but two seconds where the pod gives no grace', async () => {
+    const programs: string[] = [];
+    await using bench = await JobBench.create({
+      spec: {
+        restartPolicy: 'Always',
+        terminationGracePeriodSeconds: 0,
+        containers: [{ name: 'c', livenessProbe: probe(), lifecycle: { preStop: { exec: { command: ['hook'] } } } }],
+      },
+      scripts: { c: () => {} },
+    });
+    bench.runtime.exec = ({ argv: [program = ''] }, { attempt }) => {
+      programs.push(program);
+      return soon(attempt === 0 ? 1 : 0);
+    };
+    const done = bench.run();
+    await advanceUntil(bench, () => bench.runtime.signals.length > 0);
+    expect(bench.runtime.signals).toEqual(['c SIGTERM']);
+    await bench.until(() => bench.clock.sleeping > 0);
+    await bench.clock.advance(1_900);
+    expect(bench.runtime.signals).toHaveLength(1);
+    await bench.clock.advance(100);
+    await bench.until((records) => statusOf(records.at(-1), 'c').restartCount === 1);
+    expect(programs).not.toContain('hook');
+    await bench.terminate(0);
+    await done;
+  });
+
   it('is restarted under Never when it is a sidecar', async () => {
     const side: Partial<Container> = { name: 'side', restartPolicy: 'Always', livenessProbe: probe() };
     await using bench = await JobBench.create({
