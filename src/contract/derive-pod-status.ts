@@ -3,6 +3,7 @@ import { type ObservedCondition, podConditions } from '../kube/pod-conditions.ts
 import { isSidecar, isTerminalPhase, type PodPhase, podPhase } from '../kube/pod-phase.ts';
 import type { Container, ContainerStatus, Pod, PodStatusFields } from '../kube/types.ts';
 import { completeContainerStatuses, type WaitingReason } from './container-status.ts';
+import { UNEXPLAINED_END } from './job-directory.ts';
 import type { PodStatus } from './pod-status.ts';
 import { queueReason } from './queue-reason.ts';
 
@@ -20,6 +21,9 @@ export interface StatusFacts {
 }
 
 const SANDBOX_CONDITION = 'PodReadyToStartContainers';
+
+/** Why a pod failed that was taken away by its machine or its batch system: it may run elsewhere. */
+const DISRUPTIONS = new Set(['Evicted', 'NodeLost', 'NodeShutdown', 'Preempted', UNEXPLAINED_END]);
 
 const LOST: NonNullable<ContainerStatus['state']> = {
   terminated: {
@@ -60,8 +64,10 @@ export function derivePodStatus(pod: Pod, site: PodStatus | undefined, facts: St
   const now = rfc3339(facts.nowMs);
   const wasReady = before.conditions?.some(({ type, status }) => type === SANDBOX_CONDITION && status === 'True');
   const sandboxReady = !over && (site ? site.sandbox === 'Ready' : wasReady === true);
+  const disruption =
+    over && site?.phase === 'Failed' && DISRUPTIONS.has(site.reason ?? '') ? (site.message ?? site.reason) : undefined;
   const conditionsOf = (phase: PodPhase): ObservedCondition[] =>
-    podConditions(pod, { phase, sandboxReady, initContainers, containers, now });
+    podConditions(pod, { phase, sandboxReady, initContainers, containers, now, disruption });
   let conditions = conditionsOf(reached);
   if (over) {
     // Whoever watches for readiness must never see a finished pod that is ready.

@@ -15,6 +15,16 @@ export const OWNED_CONDITIONS: readonly string[] = [
   'PodScheduled',
 ];
 
+/** Why and by whom a pod is taken away, which Jobs look at (`podFailurePolicy`); also set by the scheduler, the eviction API and others. */
+const DISRUPTION = 'DisruptionTarget';
+/** `reason` of the disruptions that a kubelet sets. */
+const BY_KUBELET = 'TerminationByKubelet';
+
+/** Whether a node writes the condition: one of its own, or a disruption that it caused. */
+export function isWrittenByNode({ type, reason }: PodCondition): boolean {
+  return OWNED_CONDITIONS.includes(type) || (type === DISRUPTION && reason === BY_KUBELET);
+}
+
 /** What the conditions are made of. */
 export interface ConditionFacts {
   /** What the containers add up to, although the pod may not be shown there yet. */
@@ -24,10 +34,12 @@ export interface ConditionFacts {
   readonly containers: readonly ContainerStatus[];
   /** RFC 3339; the transition time of a condition whose status is another one than before. */
   readonly now: string;
+  /** In a sentence, when the pod was taken away for no fault of its own. */
+  readonly disruption?: string | undefined;
 }
 
 /**
- * All conditions of the pod: those of others as they are, then the kubelet's five.
+ * All conditions of the pod: those of others as they are, a disruption when there is one, then the kubelet's five.
  *
  * @see https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/kubelet/status/generate.go
  */
@@ -57,7 +69,16 @@ export function podConditions(pod: Pod, facts: ConditionFacts): ObservedConditio
       ...(generation === undefined ? {} : { observedGeneration: generation }),
     } as ObservedCondition;
   });
-  return [...others, ...owned];
+  return [...others, ...disruptionOf(pod, others, facts), ...owned];
+}
+
+/** The first one to say why the pod is taken away is right. */
+function disruptionOf(pod: Pod, others: readonly PodCondition[], { disruption, now }: ConditionFacts): PodCondition[] {
+  if (disruption === undefined || others.some(({ type }) => type === DISRUPTION)) return [];
+  const generation = pod.metadata?.generation;
+  const observed = generation === undefined ? {} : { observedGeneration: generation };
+  const condition = { type: DISRUPTION, status: 'True', lastTransitionTime: now, reason: BY_KUBELET };
+  return [{ ...condition, message: disruption, ...observed }];
 }
 
 interface Verdict {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { OWNED_CONDITIONS } from '../kube/pod-conditions.ts';
+import { isWrittenByNode } from '../kube/pod-conditions.ts';
 import type { Pod, PodCondition, PodStatusFields } from '../kube/types.ts';
 
 /** Fields of a pod's status that a node writes; all others belong to somebody else. */
@@ -76,7 +76,7 @@ function conditionsPatch(before: readonly PodCondition[], wanted: readonly PodCo
 }
 
 function ownedConditions({ conditions = [] }: PodStatusFields): PodCondition[] {
-  return conditions.filter(({ type }) => OWNED_CONDITIONS.includes(type));
+  return conditions.filter(isWrittenByNode);
 }
 
 /** The API server writes `lastProbeTime: null` where nothing is set. */

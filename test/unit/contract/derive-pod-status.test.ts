@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { derivePodStatus, type StatusFacts } from '../../../src/contract/derive-pod-status.ts';
 import type { PodStatus } from '../../../src/contract/pod-status.ts';
 import type { ContainerStatus, Pod, PodStatusFields } from '../../../src/kube/types.ts';
+import { podStatusPatch } from '../../../src/node/pod-status-patch.ts';
 
 const facts: StatusFacts = { nowMs: Date.UTC(2026, 10, 25, 10), hostIPs: ['10.0.0.1', 'fd00::1'] };
 const T1 = '2026-11-25T09:00:00Z';
@@ -48,6 +49,51 @@ describe('derivePodStatus', () => {
     expect(status).toMatchObject({ qosClass: 'Burstable', futureField: 1, ephemeralContainerStatuses: [] });
     expect(status.conditions?.[0]).toEqual(foreign);
     expect(status.conditions).toHaveLength(6);
+  });
+
+  it.each(['Evicted', 'NodeLost', 'Preempted', 'Terminated'])(
+    'marks a pod that is taken away (%s) as disrupted',
+    (reason) => {
+      const site = siteOf('Gone', [ended(143)], { phase: 'Failed', reason, message: 'the site needs the machine' });
+      const status = derivePodStatus(podOf(), site, facts);
+      expect(condition(status, 'DisruptionTarget')).toEqual({
+        type: 'DisruptionTarget',
+        status: 'True',
+        reason: 'TerminationByKubelet',
+        message: 'the site needs the machine',
+        lastTransitionTime: '2026-11-25T10:00:00Z',
+        observedGeneration: 3,
+      });
+      // It stays, and is written once.
+      expect(derivePodStatus(podOf({}, status), site, { ...facts, nowMs: facts.nowMs + 60_000 })).toEqual(status);
+      expect(podStatusPatch(podOf(), status)?.status).toMatchObject({
+        conditions: expect.arrayContaining([expect.objectContaining({ type: 'DisruptionTarget' })]),
+      });
+      expect(podStatusPatch(podOf({}, status), status)).toBeUndefined();
+    },
+  );
+
+  it.each([
+    ['that fails by itself', {}],
+    ['that exceeds its deadline', { phase: 'Failed', reason: 'DeadlineExceeded' }],
+    ['whose job somebody cancelled', { phase: 'Failed', reason: 'Cancelled' }],
+  ] as const)('does not call a pod %s disrupted', (_, more) => {
+    const status = derivePodStatus(podOf(), siteOf('Gone', [ended(143)], more), facts);
+    expect(condition(status, 'DisruptionTarget')).toBeUndefined();
+  });
+
+  it('leaves the disruption of somebody else', () => {
+    const foreign = {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'EvictionByEvictionAPI',
+      lastTransitionTime: T1,
+    };
+    const before = podOf({}, { conditions: [foreign] } as PodStatusFields);
+    const site = siteOf('Gone', [ended(143)], { phase: 'Failed', reason: 'Preempted' });
+    const status = derivePodStatus(before, site, facts);
+    expect(status.conditions?.filter(({ type }) => type === 'DisruptionTarget')).toEqual([foreign]);
+    expect(JSON.stringify(podStatusPatch(before, status))).not.toContain('DisruptionTarget');
   });
 
   it('keeps a terminal phase with its reason, whatever the site says later', () => {
