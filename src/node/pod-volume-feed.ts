@@ -1,6 +1,6 @@
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
-import { messageOf } from '../base/errors.ts';
+import { isKind, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
 import { Wakeable } from '../base/wakeable.ts';
 import type { CollectFacts } from '../contract/collect-bundle.ts';
@@ -57,7 +57,7 @@ const BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
 /**
  * Keeps the ConfigMap, Secret, downwardAPI and projected volumes of one pod as the cluster has them, from the moment that the site has the pod until its end: changed
  * objects, labels and annotations are sent to the site at once, tokens when they are to be renewed. Only volumes that look different are sent; what fails is
- * repeated for ever. A volume that cannot be made keeps its content, and an event says why, once.
+ * repeated for ever. A volume that cannot be made, or that the site refuses, keeps its content, and an event says why, once.
  */
 export class PodVolumeFeed {
   readonly #deps: PodVolumeFeedDeps;
@@ -150,7 +150,7 @@ export class PodVolumeFeed {
 
   /** What an attempt left to do, as the time until the next one. */
   async #attempt(signal: AbortSignal): Promise<number | undefined> {
-    const { logger } = this.#deps;
+    const { logger, record } = this.#deps;
     try {
       const waitMs = await this.#send(signal);
       if (this.#backoff.attempts > 0) logger.info('volumes of the pod are up to date again');
@@ -161,6 +161,9 @@ export class PodVolumeFeed {
       const fields = { err: messageOf(error), attempt: this.#backoff.attempts + 1 };
       if (this.#backoff.attempts === 0) logger.warn('volumes of the pod not updated, will retry', fields);
       else logger.debug('volumes of the pod not updated, will retry', fields);
+      // Only the owner of the pod can do something about what the site will not take.
+      if (this.#backoff.attempts === 0 && isKind(error, 'Invalid', 'TooLarge'))
+        record({ type: 'Warning', reason: 'FailedMount', message: `volumes keep their content: ${messageOf(error)}` });
       return this.#backoff.next();
     }
   }

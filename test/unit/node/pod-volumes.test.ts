@@ -235,6 +235,18 @@ describe('volumes of a live pod', () => {
     expect(warnings.map(({ message }) => message)).toEqual(['volumes of the pod not updated, will retry']);
   });
 
+  it('keep their content when the site refuses the new one, with one event that says why', async () => {
+    const bench = await Bench.start();
+    bench.config('m', 'old');
+    const uid = await bench.run([map]);
+    bench.site.fail('updateVolumes', new InterlinkError('Invalid', 'ConfigMap m is too large for this site'), 3);
+    bench.config('m', 'new');
+    await until('the next one arrives', () => bench.site.bundleOf(uid)?.configMaps[0]?.data?.k === 'new');
+    expect(bench.events.filter(({ reason }) => reason === 'FailedMount').map(({ message }) => message)).toEqual([
+      'volumes keep their content: ConfigMap m is too large for this site',
+    ]);
+  });
+
   it('are sent whole once after a restart of the node, as nobody knows what the site has', async () => {
     const bench = await Bench.start();
     bench.config('m', 'old');
