@@ -177,7 +177,7 @@ export type SidecarMessage =
    */
   | { readonly type: 'stream'; readonly id: string; readonly request: StreamRequest };
 
-/** What can be asked of a runner; `logs` now, exec, attach, port-forward and volumes later. */
+/** What can be asked of a runner; `logs` now, exec, attach and port-forward later. */
 export type StreamRequest = {
   readonly kind: 'logs';
   readonly container: string;
