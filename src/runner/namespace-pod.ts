@@ -1,4 +1,4 @@
-import { lstat, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
@@ -8,6 +8,7 @@ import { makePrivateDirectory } from '../base/files.ts';
 import type { Logger } from '../base/logger.ts';
 import type { ContainerOutput, ContainerPlan, Mount, RunningContainer } from './container-runtime.ts';
 import { diskUsage } from './disk-usage.ts';
+import { fileTree } from './file-tree.ts';
 import { type ContainerSetup, startContainer } from './namespace-container.ts';
 import { hasId, type IdMap } from './namespace-ids.ts';
 import { LINUX } from './namespace-linux.ts';
@@ -81,7 +82,7 @@ export class PodNamespaces {
       )
         continue;
       await this.once(`group ${mount.source}`, async () => {
-        const paths = await tree(mount.source);
+        const paths = await fileTree(mount.source);
         await sandbox.run(paths.map((path) => chownCall(path, fsGroup)));
       });
     }
@@ -233,16 +234,12 @@ async function mountTmpfs({ source, tmpfs }: Mount, sandbox: Sandbox): Promise<v
 }
 
 function chownCall(path: string, gid: number): SystemCall {
-  const { AT_FDCWD, AT_SYMLINK_NOFOLLOW } = LINUX;
+  const { AT_FDCWD, AT_SYMLINK_NOFOLLOW, ENOENT } = LINUX;
   return {
     call: 'fchownat',
     args: [AT_FDCWD, path, -1, gid, AT_SYMLINK_NOFOLLOW],
+    // Content that was replaced meanwhile; the new one has been given to the group before it was shown.
+    tolerate: [ENOENT],
     what: `give a volume to the group ${gid}`,
   };
-}
-
-async function tree(path: string): Promise<readonly string[]> {
-  if (!(await lstat(path)).isDirectory()) return [path];
-  const entries = await readdir(path, { recursive: true });
-  return [path, ...entries.map((entry) => join(path, entry))];
 }
