@@ -30,6 +30,10 @@ export function podmanPuller({ options, podman }: PodmanPullerDeps): ImagePuller
   return {
     suffix: SUFFIX,
     async pull({ url, target, work, directory, loginFile, signal }) {
+      if (!/^(docker:\/\/|docker-archive:|oci-archive:)/.test(url))
+        throw new InterlinkError('Unsupported', `${url}: Podman takes docker://, docker-archive: and oci-archive:`, {
+          code: 'ErrImagePull',
+        });
       const call = { storage: join(directory, 'podman'), temporary: work, signal };
       const plain = isLoopbackRegistry(url) ? ['--tls-verify=false'] : [];
       const login = loginFile === undefined ? {} : { login: loginFile };

@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -19,14 +28,17 @@ const sandbox = imageSif.replace(/\.sif$/, '.sandbox');
 const driver = join(root, 'test/e2e/support/container-driver.ts');
 const archive = imageSif.replace(/\.sif$/, '.tar');
 /** A PATH without newuidmap: what a site without subordinate ids looks like. */
-const noRanges = mkdtempSync(join(tmpdir(), 'interlink-e2e-no-ranges-'));
+const noRanges = join(tmpdir(), `interlink-e2e-no-ranges-${process.pid}`);
 /** What the targets have pulled. */
-const images = mkdtempSync(join(tmpdir(), 'interlink-e2e-images-'));
+const images = join(tmpdir(), `interlink-e2e-images-${process.pid}`);
 /** The machine's own programs, whatever else the tests may find first. */
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 beforeAll(() => {
-  for (const directory of [noRanges, images]) chmodSync(directory, 0o777);
+  for (const directory of [noRanges, images]) {
+    mkdirSync(directory);
+    chmodSync(directory, 0o777);
+  }
   for (const tool of ['squashfuse_ll', 'cat', 'apptainer', 'podman', 'python3'])
     symlinkSync(`/usr/bin/${tool}`, join(noRanges, tool));
   // It looks for its library beside itself.
@@ -45,7 +57,7 @@ interface Target {
 }
 
 function commandOf(as: Target['as']): string[] {
-  const clean = ['env', '-i', `PATH=${process.env.PATH}`, process.execPath, driver];
+  const clean = ['env', '-i', `PATH=${process.env.PATH}`, `TMPDIR=${images}`, process.execPath, driver];
   return as === 'root' ? clean : ['runuser', '-u', user, '--', ...clean];
 }
 

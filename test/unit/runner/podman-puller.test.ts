@@ -116,6 +116,12 @@ describe('images that Podman pulls', () => {
     expect(calls[0]?.args.includes('--tls-verify=false')).toBe(insecure);
   });
 
+  it.each(['oras://ghcr.io/a/b', 'library://a/b', 'https://x/a.sif'])('%s cannot be had', async (url) => {
+    const { calls, pull } = fake({});
+    await expect(pull(url)).rejects.toMatchObject({ code: 'ErrImagePull' });
+    expect(calls).toEqual([]);
+  });
+
   it('fail with its words and leave nothing behind', async () => {
     const stderr =
       'Trying to pull localhost:1/none:1...\nError: initializing source docker://localhost:1/none:1: manifest unknown\n';
