@@ -208,8 +208,9 @@ export class Judge {
     if (job.connected || row) return;
     job.missingSinceMs ??= startedMs;
     const missingMs = startedMs - job.missingSinceMs;
-    // A job that was to end is gone when two good polls in a row do not show it; one could come from a controller that has just failed over.
-    if (missingMs < (job.record.stop ? 1 : this.#options.lostGraceMs)) return;
+    // A job that was to end, or whose runner has told its end, is gone when two good polls in a row do not show it; one could come from a controller that
+    // has just failed over.
+    if (missingMs < (job.record.stop || job.hasLastWord ? 1 : this.#options.lostGraceMs)) return;
     const { jobId } = job.record;
     const accounting = 'neither the queue nor accounting nor its runner';
     await job.endByBatch({

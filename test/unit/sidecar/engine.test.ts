@@ -177,6 +177,19 @@ test.concurrent.for([
   },
 );
 
+test.concurrent("a job that Slurm has forgotten ends its pod with the runner's word, without the wait for lost jobs", async ({
+  expect,
+}) => {
+  await using slurm = await ScriptedSlurm.create();
+  await using sidecar = await slurm.open({ change: { lostGraceSeconds: 60 } });
+  const { engine } = sidecar;
+  const pod = shellPod('sleep 1 # unexplained');
+  await engine.create(bundleOf(pod), call);
+  await untilStatus(engine, pod, ({ sandbox }) => sandbox === 'Ready');
+  await slurm.fault('squeue', 'empty');
+  expect(await untilStatus(engine, pod, isGone)).toMatchObject({ phase: 'Failed', reason: 'Terminated' });
+});
+
 test.concurrent('a job that succeeds while its runner never told the end is not taken for a success', async ({
   expect,
 }) => {
