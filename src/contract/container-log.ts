@@ -2,8 +2,9 @@ import { open } from 'node:fs/promises';
 import type { Clock } from '../base/clock.ts';
 import { InterlinkError } from '../base/errors.ts';
 import { watchFile } from '../base/file-changes.ts';
-import { existingFiles, newerFile } from './log-files.ts';
+import { existingFiles } from './log-files.ts';
 import { parseRecord } from './log-record.ts';
+import { LogSuccession } from './log-succession.ts';
 import { startOf } from './log-tail.ts';
 import type { LogOptions } from './sidecar.ts';
 
@@ -77,6 +78,7 @@ async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer
   const { path, options, signal } = request;
   const start = await startOf(await existingFiles(path), options.tailLines);
   let handle = await open(start.path, 'r');
+  const succession = await LogSuccession.after(handle, path, { isFollowed: options.follow === true });
   let offset = start.offset;
   const changes = options.follow ? watchFile(path) : undefined;
   const buffer = new RecordBuffer();
@@ -98,12 +100,12 @@ async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer
       // Asked before reading: what was written before the end is read after the answer.
       const ended = changes === undefined || (await request.isEnded());
       yield* readAll();
-      const next = await newerFile(handle, path);
+      const next = await succession.next();
       if (next !== undefined) {
         // What came between the last read and the rename is in the old file.
         yield* readAll();
         await handle.close();
-        handle = await open(next, 'r');
+        handle = next;
         offset = 0;
       } else if (ended) {
         const last = buffer.rest();
@@ -115,6 +117,7 @@ async function* readRecords(request: ContainerLogRequest): AsyncGenerator<Buffer
     }
   } finally {
     changes?.close();
+    await succession[Symbol.asyncDispose]();
     await handle.close();
   }
 }

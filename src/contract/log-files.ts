@@ -1,4 +1,4 @@
-import { type FileHandle, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import { LOG_FILES } from './job-directory.ts';
@@ -27,16 +27,4 @@ async function inodeOf(path: string): Promise<number | undefined> {
     if (systemCodeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-/** The file written after the one that is open, once rotation has renamed that; undefined while it is still the newest. */
-export async function newerFile(handle: FileHandle, path: string): Promise<string | undefined> {
-  const own = (await handle.stat()).ino;
-  const current = await inodeOf(path);
-  if (current === undefined || current === own) return undefined;
-  for (let index = 1; index < LOG_FILES; index += 1) {
-    if ((await inodeOf(`${path}.${index}`)) === own) return index === 1 ? path : `${path}.${index - 1}`;
-  }
-  // It was rotated away while nobody read: go on with the oldest that is left.
-  return (await existingFiles(path))[0];
 }

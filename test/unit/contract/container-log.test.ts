@@ -1,6 +1,7 @@
+import { readdirSync, readlinkSync } from 'node:fs';
 import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -25,6 +26,19 @@ async function logOf(files: string | readonly string[]): Promise<Log> {
     read: (options = {}) => readAll(path, options),
     [Symbol.asyncDispose]: () => rm(root, { recursive: true }),
   };
+}
+
+/** Files in that directory, removed ones too, that this process has open. */
+function heldFiles(directory: string): number {
+  const links = readdirSync('/proc/self/fd').map((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      // The one by which the list was made.
+      return '';
+    }
+  });
+  return links.filter((link) => link.startsWith(`${directory}/`)).length;
 }
 
 async function readAll(path: string, options: LogOptions): Promise<string> {
@@ -167,6 +181,28 @@ describe('following a log', () => {
     ended = true;
     await done;
     expect(text.all).toBe('one\ntwo\nthree\nlast\n');
+  });
+
+  it.runIf(process.platform === 'linux')('loses nothing when rotation is far ahead of the reader', async () => {
+    await using log = await logOf(whole(0, 'first'));
+    const { signal } = new AbortController();
+    let ended = false;
+    const request = { path: log.path, options: { follow: true }, clock: systemClock, signal, isEnded: () => ended };
+    const reader = readContainerLog(request);
+    let text = Buffer.from((await reader.next()).value ?? []).toString();
+    // Nobody reads on while twenty files come and most of them go.
+    for (let file = 1; file <= 20; file += 1) {
+      for (let index = 3; index >= 0; index -= 1)
+        await rename(index === 0 ? log.path : `${log.path}.${index}`, `${log.path}.${index + 1}`).catch(() => {});
+      await writeFile(log.path, whole(file, `file ${file}`));
+      await expect.poll(() => heldFiles(dirname(log.path)), { interval: 5, timeout: 5_000 }).toBe(file + 1);
+    }
+    ended = true;
+    for await (const chunk of reader) text += Buffer.from(chunk).toString();
+    expect(text).toBe(
+      ['first', ...Array.from({ length: 20 }, (_, i) => `file ${i + 1}`)].map((l) => `${l}\n`).join(''),
+    );
+    expect(heldFiles(dirname(log.path))).toBe(0);
   });
 
   it('begins at the tail', async () => {
