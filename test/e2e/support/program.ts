@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { outputOf } from './command.ts';
 import { until } from './until.ts';
@@ -72,26 +72,26 @@ export async function createProgram(options: ProgramOptions): Promise<Program> {
 export async function endLeftovers(directory: string): Promise<void> {
   const files = existsSync(directory) ? readdirSync(directory).filter((file) => file.endsWith('.pid')) : [];
   const noted = files.map((file) => Number(readFileSync(join(directory, file), 'utf8')));
-  const isOf = (pid: number, place: string): boolean => commandLineOf(pid).includes(place);
-  const runners = readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => isOf(pid, `${join(directory, 'interlink')}\0`));
   // A noted number may long be another process's.
-  for (const pid of [...noted.filter((pid) => isOf(pid, `${directory}/`)), ...runners]) {
+  const isNoted = (pid: number): boolean =>
+    textOf(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')).includes(`${directory}/`);
+  const isRunner = (pid: number): boolean => textOf(() => readlinkSync(`/proc/${pid}/cwd`)).startsWith(`${directory}/`);
+  const runners = readdirSync('/proc').map(Number).filter(isRunner);
+  for (const pid of new Set([...noted.filter(isNoted), ...runners])) {
     try {
       process.kill(pid, 'SIGKILL');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
     }
-    await until(`process ${pid} of an earlier run ends`, () => !isOf(pid, `${directory}/`), { everyMs: 20 });
+    await until(`process ${pid} of an earlier run ends`, () => !isNoted(pid) && !isRunner(pid), { everyMs: 20 });
   }
 }
 
-function commandLineOf(pid: number): string {
+/** What a file of a process says; nothing when there is no such process, or no longer. */
+function textOf(read: () => string): string {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return read();
   } catch {
-    // It is no process, or it has just ended.
     return '';
   }
 }

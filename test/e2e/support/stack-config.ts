@@ -8,6 +8,11 @@ export const NODE_ADDRESS = '127.0.0.2';
 /** Where the pods of a stack run. */
 export type Site = 'slurm' | 'local';
 
+/** Where tests of every site run; `INTERLINK_E2E_SITES=local` leaves the others out. */
+export const SITES: readonly Site[] = (['slurm', 'local'] as const).filter(
+  (site) => process.env.INTERLINK_E2E_SITES?.split(',').includes(site) ?? true,
+);
+
 /** What the configuration of a stack is made of. */
 export interface StackFacts {
   readonly kind: Site;
