@@ -18,6 +18,8 @@ export interface JobDirectory {
   readonly contents: string;
   /** {@link StopRequest}, 0600. Replaced atomically; the runner reads it on SIGTERM and on the channel's word. */
   readonly stop: string;
+  /** Image pull secrets that have changed since `pod.json`, a list of Secrets, 0600. The sidecar replaces it atomically, the runner takes it away. */
+  readonly pullSecrets: string;
   /** Made atomically (`mkdir`) by the first runner; a second one for the same pod ends without starting anything. */
   readonly claim: string;
   /** One {@link RunnerRecord} per line, append-only, fsync'd; a torn last line is ignored. */
@@ -34,6 +36,7 @@ export function jobDirectory(root: string): JobDirectory {
     root,
     spec: join(root, 'pod.json'),
     contents: join(root, 'contents.json'),
+    pullSecrets: join(root, 'pull-secrets.json'),
     stop: join(root, 'stop.json'),
     claim: join(root, 'claim'),
     events: join(root, 'events.ndjson'),

@@ -1,3 +1,4 @@
+import type { Secret } from '../kube/types.ts';
 import type { PodBundle } from './pod-bundle.ts';
 import type { PodRef } from './pod-ref.ts';
 
@@ -10,6 +11,8 @@ export type VolumeObjects = Pick<PodBundle, 'configMaps' | 'secrets' | 'projecte
  */
 export interface VolumeUpdate extends VolumeObjects {
   readonly pod: PodRef;
-  /** Names of `configMap`, `secret`, `projected` and `downwardAPI` volumes of the pod's spec; at least one. */
+  /** Names of `configMap`, `secret`, `projected` and `downwardAPI` volumes of the pod's spec; at least one, unless there are `imagePullSecrets`. */
   readonly volumes: readonly string[];
+  /** The pod's image pull secrets that there are now, all of them; for pulls from now on. Absent when they have not changed. */
+  readonly imagePullSecrets?: readonly Secret[];
 }

@@ -97,14 +97,18 @@ export const retrievedPodSchema = z
 export const volumeUpdateSchema = z
   .looseObject({
     pod: podSchema,
-    volumes: z.array(name).min(1).meta({
-      description: 'Volumes of the pod whose content this is, whole; the others stay as they are.',
+    volumes: z.array(name).meta({
+      description:
+        'Volumes of the pod whose content this is, whole; the others stay as they are. At least one, unless there are imagePullSecrets.',
     }),
     configmaps: listOf(configMapSchema),
     secrets: listOf(secretSchema),
     projectedvolumesmaps: listOf(configMapSchema).meta({
       description:
         'One per projected or downwardAPI volume; `metadata.name` is the name of the volume, keys are paths in it.',
+    }),
+    imagePullSecrets: listOf(secretSchema).meta({
+      description: 'All Secrets for registries that there are now; absent or null when they have not changed.',
     }),
   })
   .meta({ id: 'VolumeUpdate', description: 'New content of ConfigMap, Secret, projected and downwardAPI volumes.' });

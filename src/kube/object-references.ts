@@ -27,9 +27,16 @@ export function volumeReferences(pod: Pod): Names {
   return names;
 }
 
+/** What a running pod follows: the objects of its volumes, and the Secrets that are shown to registries whenever an image is pulled. */
+export function liveReferences(pod: Pod): Names & ObjectReferences {
+  const pullSecrets = new Set<string>();
+  for (const { name } of pod.spec?.imagePullSecrets ?? []) add(pullSecrets, name);
+  return { ...volumeReferences(pod), pullSecrets };
+}
+
 /** Every ConfigMap and Secret that the pod needs or may need before it starts. */
 export function objectReferences(pod: Pod): ObjectReferences {
-  const { configMaps, secrets } = volumeReferences(pod);
+  const { configMaps, secrets, pullSecrets } = liveReferences(pod);
   for (const container of [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])]) {
     for (const { configMapRef, secretRef } of container.envFrom ?? []) {
       add(configMaps, configMapRef?.name);
@@ -40,8 +47,6 @@ export function objectReferences(pod: Pod): ObjectReferences {
       add(secrets, valueFrom?.secretKeyRef?.name);
     }
   }
-  const pullSecrets = new Set<string>();
-  for (const { name } of pod.spec?.imagePullSecrets ?? []) add(pullSecrets, name);
   return { configMaps, secrets, pullSecrets };
 }
 

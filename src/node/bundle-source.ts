@@ -1,5 +1,5 @@
 import type { ObjectSource, TokenAsk } from '../contract/object-source.ts';
-import { type ObjectReferences, volumeReferences } from '../kube/object-references.ts';
+import { liveReferences, type ObjectReferences } from '../kube/object-references.ts';
 import type { ObjectWatcher, WatchedObject } from '../kube/object-watcher.ts';
 import type { Reflector } from '../kube/reflector.ts';
 import type { ConfigMap, Pod, Secret, Service } from '../kube/types.ts';
@@ -73,11 +73,11 @@ export class BundleSource implements ObjectSource, Disposable {
     return this.#tokens.renewMs;
   }
 
-  /** Follows from now on what volumes show and nothing else; what only the start of the pod needed is given up. */
+  /** Follows from now on what volumes show and registries are shown, and nothing else; what only the start of the pod needed is given up. */
   keepVolumes(pod: Pod): void {
-    const { configMaps, secrets } = volumeReferences(pod);
+    const { configMaps, secrets, pullSecrets } = liveReferences(pod);
     release(this.#configMaps, configMaps);
-    release(this.#secrets, secrets);
+    release(this.#secrets, new Set([...secrets, ...pullSecrets]));
   }
 
   [Symbol.dispose](): void {

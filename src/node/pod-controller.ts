@@ -8,7 +8,7 @@ import type { ResourceList } from '../kube/container-resource.ts';
 import type { EventRecorder } from '../kube/event-recorder.ts';
 import { CONFIG_MAPS, PODS, SECRETS, SERVICES } from '../kube/kinds.ts';
 import type { KubeClient } from '../kube/kube-client.ts';
-import { objectReferences, volumeReferences } from '../kube/object-references.ts';
+import { liveReferences, objectReferences } from '../kube/object-references.ts';
 import { createObjectWatcher } from '../kube/object-watcher.ts';
 import { createReflector, type Reflector } from '../kube/reflector.ts';
 import type { ConfigMap, Service as KubeService, Node, Pod, Secret } from '../kube/types.ts';
@@ -172,7 +172,7 @@ class NodePodController implements PodController {
       volumes: {
         updates: new ConcurrencyLimit(VOLUME_UPDATES),
         support: new VolumeSupport(this.#deps),
-        openVolumes: (pod, changed) => new BundleSource(sources, pod, volumeReferences(pod), changed),
+        openVolumes: (pod, changed) => new BundleSource(sources, pod, liveReferences(pod), changed),
       },
     };
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Backoff } from '../base/backoff.ts';
 import type { Clock } from '../base/clock.ts';
 import { isKind, messageOf } from '../base/errors.ts';
@@ -8,11 +9,13 @@ import { type CollectedVolumes, collectVolumes } from '../contract/collect-volum
 import type { PodBundle } from '../contract/pod-bundle.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
 import type { PodEvent } from '../contract/pod-status.ts';
+import { collectPullSecrets } from '../contract/pull-secrets.ts';
 import type { Sidecar } from '../contract/sidecar.ts';
 import { volumeDigest } from '../contract/volume-digest.ts';
 import { isLiveVolume } from '../contract/volume-objects.ts';
 import type { VolumeUpdate } from '../contract/volume-update.ts';
-import type { Pod, Volume } from '../kube/types.ts';
+import { liveReferences } from '../kube/object-references.ts';
+import type { Pod, Secret, Volume } from '../kube/types.ts';
 import type { BundleSource } from './bundle-source.ts';
 import type { ConcurrencyLimit } from './concurrency-limit.ts';
 import type { VolumeSupport } from './volume-support.ts';
@@ -55,7 +58,7 @@ const SUPPORT_RETRY_MS = 5 * 60_000;
 const BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
 
 /**
- * Keeps the ConfigMap, Secret, downwardAPI and projected volumes of one pod as the cluster has them, from the moment that the site has the pod until its end: changed
+ * Keeps the ConfigMap, Secret, downwardAPI and projected volumes and the image pull secrets of one pod as the cluster has them, from the moment that the site has the pod until its end: changed
  * objects, labels and annotations are sent to the site at once, tokens when they are to be renewed. Only volumes that look different are sent; what fails is
  * repeated for ever. A volume that cannot be made, or that the site refuses, keeps its content, and an event says why, once.
  */
@@ -64,9 +67,12 @@ export class PodVolumeFeed {
   readonly #wakeable: Wakeable;
   readonly #backoff: Backoff;
   readonly #hasLiveVolumes: boolean;
+  readonly #hasPullSecrets: boolean;
   readonly #showsMetadata: boolean;
   /** Volume → digest of what the site has. */
   readonly #sent = new Map<string, string>();
+  /** Digest of the image pull secrets that the site has. */
+  #sentPullSecrets: string | undefined;
   /** Volume → what its event said. */
   readonly #faults = new Map<string, string>();
   readonly #ended = new AbortController();
@@ -82,12 +88,13 @@ export class PodVolumeFeed {
     this.#backoff = new Backoff({ ...BACKOFF, ...(deps.random && { random: deps.random }) });
     const volumes = deps.pod().spec?.volumes ?? [];
     this.#hasLiveVolumes = volumes.some(isLiveVolume);
+    this.#hasPullSecrets = liveReferences(deps.pod()).pullSecrets.size > 0;
     this.#showsMetadata = volumes.some(showsMetadata);
   }
 
   /** The site has the pod: with `created` just now, from this process; without, from an earlier one. Only the first call counts. */
   begin(created?: CreatedContent): void {
-    if (this.#hasBegun || this.#ended.signal.aborted || !this.#hasLiveVolumes) {
+    if (this.#hasBegun || this.#ended.signal.aborted || !this.#hasContent) {
       created?.[Symbol.dispose]();
       return;
     }
@@ -98,6 +105,7 @@ export class PodVolumeFeed {
       const { bundle, source } = created;
       for (const volume of bundle.pod.spec?.volumes ?? [])
         if (isLiveVolume(volume)) this.#sent.set(volume.name, volumeDigest(volume, bundle));
+      this.#sentPullSecrets = pullSecretDigest(bundle.imagePullSecrets ?? []);
       source?.keepVolumes(bundle.pod);
       this.#source = source;
     }
@@ -128,7 +136,7 @@ export class PodVolumeFeed {
 
   /** Until the pod is over or the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    if (!this.#hasLiveVolumes) return;
+    if (!this.#hasContent) return;
     const both = AbortSignal.any([signal, this.#ended.signal]);
     const { clock } = this.#deps;
     try {
@@ -181,9 +189,16 @@ export class PodVolumeFeed {
       this.#source ??= openVolumes(pod, () => this.changed());
       const collected = await collectVolumes(pod, this.#source, { ...facts(), seenAt }, { signal });
       const update = this.#updateOf(collected);
-      if (update.digests.size > 0) {
-        await sidecar.updateVolumes({ pod: ref, ...update.content }, call);
-        logger.info('new contents of volumes sent', { volumes: [...update.digests.keys()] });
+      const imagePullSecrets = this.#hasPullSecrets
+        ? await collectPullSecrets(pod, this.#source, { signal })
+        : undefined;
+      const digest = imagePullSecrets && pullSecretDigest(imagePullSecrets);
+      const isChanged = digest !== undefined && digest !== this.#sentPullSecrets;
+      if (update.digests.size > 0 || isChanged) {
+        const content = { ...update.content, ...(isChanged && imagePullSecrets && { imagePullSecrets }) };
+        await sidecar.updateVolumes({ pod: ref, ...content }, call);
+        logger.info('new contents sent', { volumes: [...update.digests.keys()], imagePullSecrets: isChanged });
+        if (digest !== undefined) this.#sentPullSecrets = digest;
         for (const [name, digest] of update.digests) this.#sent.set(name, digest);
       }
       this.#report(collected);
@@ -226,6 +241,10 @@ export class PodVolumeFeed {
     for (const [name, message] of now) this.#faults.set(name, message);
   }
 
+  get #hasContent(): boolean {
+    return this.#hasLiveVolumes || this.#hasPullSecrets;
+  }
+
   #untilRenewalMs(): number | undefined {
     const renewMs = this.#source?.renewMs;
     return renewMs === undefined ? undefined : Math.max(0, renewMs - this.#deps.clock.monotonicMs());
@@ -243,6 +262,11 @@ export class PodVolumeFeed {
     this.#source?.[Symbol.dispose]();
     this.#source = undefined;
   }
+}
+
+function pullSecretDigest(secrets: readonly Secret[]): string {
+  const content = secrets.map(({ metadata, data }) => [metadata?.name, Object.entries(data ?? {}).toSorted()]);
+  return createHash('sha256').update(JSON.stringify(content)).digest('base64');
 }
 
 /** Whether labels or annotations of the pod are files in the volume. */

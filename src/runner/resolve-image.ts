@@ -28,7 +28,7 @@ export async function resolveImage(
   };
   const policy = (imagePullPolicy ?? defaultPullPolicy(image)) as 'Always' | 'IfNotPresent' | 'Never';
   const resolved = await runtime.resolveImage(image, policy, signal, {
-    keyring: pullSecrets.keyring(),
+    keyring: await pullSecrets.keyring(),
     onPulling: () => tell('Pulling', `Pulling image "${image}"`),
   });
   const { pulled } = resolved;

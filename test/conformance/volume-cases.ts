@@ -108,6 +108,22 @@ export const volumeCases: readonly ContractCase[] = [
     },
   },
   {
+    id: 'SC-VOLUMES-006',
+    title: 'hands over new image pull secrets, with volumes and without, and that there are none any more',
+    source: CONTRACT,
+    async run({ sidecar, memory, call }) {
+      const bundle = liveBundle();
+      await sidecar.create(bundle, call);
+      const imagePullSecrets = [{ metadata: { name: 'login' }, data: { '.dockerconfigjson': 'e30=' } }];
+      const alone = updateOf(bundle, { imagePullSecrets });
+      const gone = updateOf(bundle, { volumes: ['sec'], secrets: bundle.secrets, imagePullSecrets: [] });
+      await sidecar.updateVolumes(alone, call);
+      expect(memory.bundleOf(uidOf(bundle))).toEqual({ ...bundle, imagePullSecrets });
+      await sidecar.updateVolumes(gone, call);
+      expect(memory.updates).toEqual([alone, gone]);
+    },
+  },
+  {
     id: 'SC-VOLUMES-005',
     title: 'takes a create with new contents of volumes for the same pod, and the contents as new',
     source: 'src/contract/sidecar.ts create',

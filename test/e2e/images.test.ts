@@ -98,7 +98,11 @@ describeOn([...EVERYTHING, 'registry'], 'images of a real registry', () => {
     );
     await untilWaiting('no-login', /^ImagePullBackOff$/);
     expect(await eventsOf('no-login')).toContain(`BackOff Back-off pulling image "${image}"`);
-    await Promise.all(['no-login', 'wrong-login'].map(remove));
+    await remove('wrong-login');
+    // The Secret that the pod waits for, in a way.
+    await apply(stack.namespace, registry.secret('missing'));
+    await untilPhase(stack, 'no-login', 'Succeeded', 90_000);
+    expect(await logOf('no-login')).toBe('first');
   });
 
   test('of another content under the same tag are used by Always, and the old one by its digest', async () => {

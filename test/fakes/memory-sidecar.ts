@@ -218,8 +218,10 @@ export class MemorySidecar implements Sidecar {
     const contents = spec.map((volume) =>
       volumeObjects(volume, update.volumes.includes(volume.name) ? update : job.bundle),
     );
+    const imagePullSecrets = update.imagePullSecrets ?? job.bundle.imagePullSecrets;
     job.bundle = {
       pod: job.bundle.pod,
+      ...(imagePullSecrets && { imagePullSecrets }),
       configMaps: distinct(contents.flatMap(({ configMaps }) => configMaps)),
       secrets: distinct(contents.flatMap(({ secrets }) => secrets)),
       projectedVolumes: distinct(contents.flatMap(({ projectedVolumes }) => projectedVolumes)),

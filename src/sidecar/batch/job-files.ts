@@ -15,6 +15,7 @@ import {
   type StopRequest,
   type VolumeContents,
 } from '../../contract/job-directory.ts';
+import type { Secret } from '../../kube/types.ts';
 
 /**
  * The batch script of every job: a constant, so that no value of a user is ever read by a shell. The working directory is the job directory.
@@ -109,11 +110,21 @@ export class JobFiles {
 
   /** Gives a job new contents in one step; durable on return, together with everything else in the directory. A directory that is gone needs none. */
   async writeContents(uid: string, contents: VolumeContents): Promise<void> {
-    const directory = this.directory(uid);
+    const { spec, contents: path } = this.directory(uid);
+    await this.#writeDurably(path, spec, contents);
+  }
+
+  /** As {@link writeContents}; the runner takes them away when it looks for them. */
+  async writePullSecrets(uid: string, secrets: readonly Secret[]): Promise<void> {
+    const { spec, pullSecrets: path } = this.directory(uid);
+    await this.#writeDurably(path, spec, secrets);
+  }
+
+  async #writeDurably(path: string, spec: string, value: unknown): Promise<void> {
     try {
       // A directory whose specification a loss of power took would be made anew, without the contents.
-      await syncFile(directory.spec);
-      await writeFileAtomic(directory.contents, JSON.stringify(contents));
+      await syncFile(spec);
+      await writeFileAtomic(path, JSON.stringify(value));
       await syncDirectory(this.#root);
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw error;
@@ -140,12 +151,13 @@ export class JobFiles {
 
   /** Removes the pod's secrets and scratch data, keeps its logs and records. */
   async removeSecrets(uid: string): Promise<void> {
-    const { root, spec, contents, volumes } = this.directory(uid);
-    for (const path of [spec, volumes, join(root, 'pre-exec.sh'), join(root, 'runtime/login')])
+    const { root, spec, contents, pullSecrets, volumes } = this.directory(uid);
+    for (const path of [volumes, join(root, 'pre-exec.sh'), join(root, 'runtime/login')])
       await rm(path, { recursive: true, force: true });
-    // Beside it may lie what a killed sidecar was just writing.
+    // Beside them may lie what a killed process was just writing.
+    const files = [spec, contents, pullSecrets].map((path) => basename(path));
     for (const name of await listIfThere(root))
-      if (name.startsWith(basename(contents))) await rm(join(root, name), { force: true });
+      if (files.some((file) => name.startsWith(file))) await rm(join(root, name), { force: true });
   }
 
   async remove(uid: string): Promise<void> {

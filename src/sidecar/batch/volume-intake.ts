@@ -5,7 +5,9 @@ import { podRefOf } from '../../contract/pod-ref.ts';
 import { volumeDigest } from '../../contract/volume-digest.ts';
 import { isLiveVolume, volumeObjects } from '../../contract/volume-objects.ts';
 import type { VolumeObjects, VolumeUpdate } from '../../contract/volume-update.ts';
-import type { Volume } from '../../kube/types.ts';
+import { renderFieldPath } from '../../kube/manifest.ts';
+import type { Secret, Volume } from '../../kube/types.ts';
+import { validateData } from '../../kube/validate-data.ts';
 import { admitContents } from './admit-contents.ts';
 import type { JobFiles } from './job-files.ts';
 import type { PodJob } from './pod-job.ts';
@@ -60,6 +62,7 @@ export class VolumeIntake {
         { code: 'sidecar.volume' },
       );
     });
+    if (update.imagePullSecrets) await this.#takePullSecrets(job, update.imagePullSecrets);
     const before = (volume: Volume): VolumeObjects => known.contents.volumes[volume.name] ?? bundle;
     const changed = volumes.filter((volume) => volumeDigest(volume, update) !== volumeDigest(volume, before(volume)));
     if (changed.length === 0) return;
@@ -75,6 +78,20 @@ export class VolumeIntake {
     await files.writeContents(job.uid, contents);
     // Without a channel the runner finds the file by itself.
     send(job.uid, { type: 'volumes', revision: contents.revision });
+  }
+
+  /** The runner looks for them itself before each pull. */
+  async #takePullSecrets(job: PodJob, secrets: readonly Secret[]): Promise<void> {
+    for (const secret of secrets) {
+      const [fault] = validateData(secret, 'Secret');
+      if (fault)
+        throw new InterlinkError(
+          'Invalid',
+          `image pull secret ${secret.metadata?.name}: ${renderFieldPath(fault.path)}: ${fault.message}`,
+          { code: 'sidecar.inadmissible' },
+        );
+    }
+    await this.#deps.files.writePullSecrets(job.uid, secrets);
   }
 
   #inTurn(job: PodJob, action: () => Promise<void>): Promise<void> {

@@ -6,6 +6,7 @@ import { wireCreate } from '../../../src/contract/wire-create.ts';
 import { wireLogs } from '../../../src/contract/wire-logs.ts';
 import { wirePing } from '../../../src/contract/wire-ping.ts';
 import { wirePlugin } from '../../../src/contract/wire-plugin.ts';
+import { wireVolumes } from '../../../src/contract/wire-volumes.ts';
 import { wireWatch } from '../../../src/contract/wire-watch.ts';
 import { createBundle, createPod } from '../../fakes/bundle.ts';
 
@@ -103,6 +104,13 @@ describe('create, API server to plugin', () => {
       { ...binary, data: {} },
       { ...binary, data: {} },
     ]);
+  });
+});
+
+describe('new contents of volumes', () => {
+  it.each([{}, { imagePullSecrets: null }])('are something (%o is refused)', (more) => {
+    const body = { pod: { metadata: { name: 'p', namespace: 'ns', uid } }, volumes: [], ...more };
+    expect(failureOf(() => wireVolumes.decode(body)).message).toContain('volume update.volumes: expected at least one');
   });
 });
 

@@ -70,12 +70,12 @@ class Bench implements AsyncDisposable {
   }
 
   /** Binds a pod with these volumes to the node and starts it at the site. */
-  async run(volumes: readonly object[], metadata: object = {}): Promise<string> {
+  async run(volumes: readonly object[], metadata: object = {}, spec: object = {}): Promise<string> {
     const pod = this.api.put('v1/pods', {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: { name: 'p', namespace: 'ns', generation: 1, ...metadata },
-      spec: { nodeName: 'vk', restartPolicy: 'Never', containers: [{ name: 'c', image: 'img' }], volumes },
+      spec: { nodeName: 'vk', restartPolicy: 'Never', containers: [{ name: 'c', image: 'img' }], volumes, ...spec },
       status: { phase: 'Pending' },
     });
     const uid = pod.metadata.uid as string;
@@ -142,6 +142,24 @@ describe('volumes of a live pod', () => {
     bench.secret('s', 'new');
     expect(await bench.update(1)).toMatchObject({ volumes: ['sec'], configMaps: [] });
     expect(bench.site.updates).toHaveLength(2);
+  });
+
+  it('and its image pull secrets are sent when they change, appear and disappear', async () => {
+    const bench = await Bench.start();
+    bench.secret('login', 'old');
+    await bench.run([], {}, { imagePullSecrets: [{ name: 'login' }, { name: 'later' }] });
+    await bench.settle();
+    expect(bench.site.updates).toEqual([]);
+    const names = ({ imagePullSecrets }: VolumeUpdate) => imagePullSecrets?.map(({ metadata }) => metadata?.name);
+    bench.secret('later', 'x');
+    const first = await bench.update(0);
+    expect([first.volumes, names(first)]).toEqual([[], ['login', 'later']]);
+    bench.secret('login', 'new');
+    expect((await bench.update(1)).imagePullSecrets?.[0]?.data).toEqual({ k: btoa('new') });
+    bench.api.remove('v1/secrets', 'ns', 'later');
+    expect(names(await bench.update(2))).toEqual(['login']);
+    await bench.settle();
+    expect(bench.site.updates).toHaveLength(3);
   });
 
   it('get a burst of changes in few updates, the last of them at the end', async () => {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { InterlinkError } from '../../../src/base/errors.ts';
@@ -245,9 +245,14 @@ describe('what keeps a container from starting', () => {
     expect(JSON.parse(left)).toMatchObject({ version: 1, bundle: { pod: { spec: { containers: [{ name: 'c' }] } } } });
     expect(left).not.toContain('Secrets');
     expect((await stat(bench.directory.spec)).mode & 0o777).toBe(0o600);
+    const better = Buffer.from(login.replace('hush', 'better')).toString('base64');
+    const changed = [{ metadata: { name: 's' }, data: { '.dockerconfigjson': better } }];
+    await writeFile(bench.directory.pullSecrets, JSON.stringify(changed));
     bench.runtime.faults.clear();
     await bench.clock.advance(10_000);
     expect(await done).toBe(0);
+    expect(bench.runtime.logins.at(-1)).toEqual(['me:better']);
+    expect((await readdir(bench.directory.root)).filter((name) => name.startsWith('pull-secrets'))).toEqual([]);
   });
 
   it.each([

@@ -132,6 +132,29 @@ test.concurrent('a directory of an earlier version, which has no contents, takes
   expect((await contentsOf(slurm, pod)).revision).toBe(1);
 });
 
+test.concurrent('new image pull secrets wait in a file of their own for the runner, and go with the pod', async ({
+  expect,
+}) => {
+  await using slurm = await ScriptedSlurm.create();
+  await slurm.hold();
+  await using sidecar = await slurm.open();
+  const pod = livePod();
+  await sidecar.engine.create(bundleOf(pod), call);
+  const secrets = [{ metadata: { name: 'login' }, data: { '.dockerconfigjson': 'e30=' } }];
+  const bad = updateOf(pod, { imagePullSecrets: [{ metadata: { name: 'bad' }, data: { 'a/b': '' } }] });
+  await expect(sidecar.engine.updateVolumes(bad, call)).rejects.toMatchObject({
+    kind: 'Invalid',
+    message: expect.stringContaining('image pull secret bad: '),
+  });
+  await sidecar.engine.updateVolumes(updateOf(pod, { imagePullSecrets: secrets }), call);
+  const { pullSecrets } = filesOf(slurm, pod);
+  expect(JSON.parse(await readFile(pullSecrets, 'utf8'))).toEqual(secrets);
+  expect((await stat(pullSecrets)).mode & 0o777).toBe(0o600);
+  expect((await contentsOf(slurm, pod)).revision).toBe(0);
+  await sidecar.engine.delete({ metadata: { ...pod.metadata, deletionGracePeriodSeconds: 0 } }, call);
+  await expect.poll(() => existsSync(pullSecrets), { timeout: 10_000 }).toBe(false);
+});
+
 test.concurrent('contents are refused that the pod could not show', async ({ expect }) => {
   await using slurm = await ScriptedSlurm.create();
   await slurm.hold();
