@@ -1,9 +1,10 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
 import { localCommandRunner } from '../../../src/base/command.ts';
 import { silentLogger } from '../../../src/base/logger.ts';
@@ -95,6 +96,18 @@ async function run(container: RunningContainer, script: string, stdin?: Readable
   return { exitCode, stdout: String(await stdout), stderr: String(await stderr) };
 }
 
+/** How many programs on this machine sleep just that long. */
+function sleepers(seconds: string): number {
+  const isOne = (pid: string): boolean => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === `sleep\0${seconds}\0`;
+    } catch {
+      return false; // ended meanwhile
+    }
+  };
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOne(name)).length;
+}
+
 const SLEEPER = 'echo up; sleep 600 & wait';
 const isLinux = process.platform === 'linux';
 
@@ -158,12 +171,16 @@ describe.runIf(isLinux).each([
     const container = await start(SLEEPER);
     const controller = new AbortController();
     // Another session and another group: only its parents tell whose it is.
-    const script = '(setsid sleep 600 & wait) & echo on; wait';
-    const { program, stdout } = await exec(container, ['sh', '-c', script], { signal: controller.signal });
-    await systemClock.sleep(50);
+    const seconds = where === 'in namespaces' ? '600.25' : '600.75';
+    const script = `(setsid sleep ${seconds} & wait) & echo on; wait`;
+    const stdout = new PassThrough();
+    const output = { stdout, stderr: new PassThrough().resume() };
+    const program = await container.exec({ argv: ['sh', '-c', script], output, signal: controller.signal });
+    await new Promise((resolve) => stdout.once('data', resolve));
+    await vi.waitFor(() => expect(sleepers(seconds)).toBe(1), 10_000);
     controller.abort();
     expect(await program.exited).toEqual({ exitCode: 137 });
-    expect(String(await stdout)).toBe('on\n');
+    await vi.waitFor(() => expect(sleepers(seconds)).toBe(0), 10_000);
     await expect(exec(container, ['true'], { signal: controller.signal })).rejects.toThrow('abort');
   });
 
