@@ -1,9 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InterlinkError } from '../base/errors.ts';
+import type { Clock } from '../base/clock.ts';
+import { InterlinkError, isKind } from '../base/errors.ts';
 import { PRIVATE_FILE } from '../base/files.ts';
+import { withDeadline } from '../kube/with-deadline.ts';
 import { hasLayers, readImageDescription, readImageDescriptions, renderImageDescription } from './image-description.ts';
-import type { ImagePuller } from './image-puller.ts';
+import { type ImagePuller, PULL_TIMEOUT_MS } from './image-puller.ts';
 import { isLoopbackRegistry } from './loopback-registry.ts';
 import type { SandboxCommandResult } from './namespace-exec.ts';
 import type { PodmanCommandDeps } from './podman-command.ts';
@@ -11,6 +13,7 @@ import type { PodmanCommandDeps } from './podman-command.ts';
 export interface PodmanPullerDeps {
   /** Options of the site for the pull: `--tls-verify=false`. */
   readonly options: readonly string[];
+  readonly clock: Clock;
   /** Runs `podman` with these arguments on the storage. */
   podman(args: readonly string[], call: PodmanCall): Promise<SandboxCommandResult>;
 }
@@ -26,7 +29,7 @@ const SUFFIX = '.podman.json';
  * Images as the layers in a storage of Podman's (`podman pull`), each with a description of its layers and configuration.
  * @see podman-pull(1), podman-image-inspect(1), containers-storage.conf(5)
  */
-export function podmanPuller({ options, podman }: PodmanPullerDeps): ImagePuller {
+export function podmanPuller({ options, clock, podman }: PodmanPullerDeps): ImagePuller {
   return {
     suffix: SUFFIX,
     async pull({ url, target, work, directory, loginFile, signal }) {
@@ -37,7 +40,15 @@ export function podmanPuller({ options, podman }: PodmanPullerDeps): ImagePuller
       const call = { storage: join(directory, 'podman'), temporary: work, signal };
       const plain = isLoopbackRegistry(url) ? ['--tls-verify=false'] : [];
       const login = loginFile === undefined ? {} : { login: loginFile };
-      const pulled = await podman(['pull', '--quiet', ...options, ...plain, url], { ...call, ...login });
+      const pulled = await withDeadline({ clock, ms: PULL_TIMEOUT_MS, what: 'podman pull', signal }, (inner) =>
+        podman(['pull', '--quiet', ...options, ...plain, url], { ...call, ...login, signal: inner }),
+      ).catch((error: unknown) => {
+        if (!isKind(error, 'DeadlineExceeded')) throw error;
+        throw new InterlinkError('Unavailable', `no end after ${PULL_TIMEOUT_MS / 3_600_000} hours`, {
+          code: 'ErrImagePull',
+          cause: error,
+        });
+      });
       if (pulled.exitCode !== 0) throw pullFault(pulled);
       const id = pulled.stdout.trim().split('\n').at(-1) ?? '';
       const inspected = await podman(['image', 'inspect', id], call);

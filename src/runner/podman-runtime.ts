@@ -23,6 +23,7 @@ export function createPodmanRuntime(deps: ImageRuntimeDeps, settings: RuntimeSet
     puller: ({ sandbox, ...tools }) =>
       podmanPuller({
         options: options.pull,
+        clock: tools.clock,
         podman: async (args, call) => runPodman(args, { ...tools, ...call, sandbox: await sandbox() }),
       }),
   });

@@ -122,7 +122,7 @@ export const sidecarConfig = z.strictObject({
         .optional()
         .describe(
           'directory of pulled images, on a file system that the workers see; images in the state directory unless set, ' +
-            'with podman /var/tmp/interlink-UID/images on each worker',
+            'with podman /var/tmp/interlink-UID/images on each worker (to be kept from systemd-tmpfiles)',
         ),
       imageCacheBytes: bytes
         .prefault('200Gi')

@@ -2,9 +2,11 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/p
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Clock, systemClock } from '../../../src/base/clock.ts';
 import { parseImageDescription } from '../../../src/runner/image-description.ts';
 import type { SandboxCommandResult } from '../../../src/runner/namespace-exec.ts';
 import { type PodmanCall, podmanPuller } from '../../../src/runner/podman-puller.ts';
+import { FakeClock } from '../../fakes/fake-clock.ts';
 
 let directory: string;
 beforeEach(async () => {
@@ -25,12 +27,19 @@ function inspected(layers: readonly string[], more: object = {}): string {
 }
 
 /** Plays Podman: answers by the first word of its arguments. */
-function fake(answers: Readonly<Record<string, Partial<SandboxCommandResult>>>, options: readonly string[] = []) {
+function fake(
+  answers: Readonly<Record<string, Partial<SandboxCommandResult>>>,
+  options: readonly string[] = [],
+  { clock = systemClock, hangs = false }: { clock?: Clock; hangs?: boolean } = {},
+) {
   const calls: (PodmanCall & { readonly args: readonly string[] })[] = [];
   const puller = podmanPuller({
     options,
+    clock,
     async podman(args, call) {
       calls.push({ args, ...call });
+      if (hangs)
+        await new Promise((_, reject) => call.signal?.addEventListener('abort', () => reject(call.signal?.reason)));
       return { ...DONE, ...answers[args[0] ?? ''] };
     },
   });
@@ -66,7 +75,7 @@ describe('images that Podman pulls', () => {
       ['image', 'inspect', 'f00'],
     ]);
     for (const call of calls)
-      expect(call).toMatchObject({ storage: join(directory, 'podman'), temporary: join(directory, 'work'), signal });
+      expect(call).toMatchObject({ storage: join(directory, 'podman'), temporary: join(directory, 'work') });
     expect(await puller.sizeOf?.(file)).toBe(1234);
     expect(await puller.has(file)).toBe(true);
     await rm(join(directory, 'middle'), { recursive: true });
@@ -131,6 +140,16 @@ describe('images that Podman pulls', () => {
       message: 'initializing source docker://localhost:1/none:1: manifest unknown',
     });
     expect((await readdir(directory)).sort()).toEqual(['doomed', 'work']);
+  });
+
+  it('fail when they come to no end', async () => {
+    const clock = new FakeClock();
+    const pulling = expect(fake({}, [], { clock, hangs: true }).pull('docker://a/b')).rejects.toMatchObject({
+      code: 'ErrImagePull',
+      message: 'no end after 2 hours',
+    });
+    await clock.advance(2 * 3_600_000);
+    await pulling;
   });
 
   it('fail with the exit code when it says nothing', async () => {
