@@ -46,6 +46,8 @@ export interface FetchedImage {
   readonly sizeBytes: number;
   /** Time for which another job had the image in hand. */
   readonly waitedMs: number;
+  /** Whether it was made by this call. */
+  readonly isNew: boolean;
 }
 
 /**
@@ -88,7 +90,7 @@ export class ImageCache {
     const { directory, puller, clock } = this.#deps;
     await this.#prepare();
     const begunMs = clock.monotonicMs();
-    const lookHere = async (): Promise<(Omit<FetchedImage, 'sizeBytes'> & { isNew: boolean }) | undefined> => {
+    const lookHere = async (): Promise<Omit<FetchedImage, 'sizeBytes'> | undefined> => {
       const key = look ? await look() : wanted;
       const path = key === undefined ? undefined : await this.find(key);
       if (key === undefined || path === undefined) return undefined;
@@ -99,7 +101,7 @@ export class ImageCache {
       {
         clock,
         signal,
-        shortcut: async () => ((await puller.has(join(directory, this.#file(wanted)))) ? lookHere() : undefined),
+        shortcut: async () => ((await this.has(wanted)) ? lookHere() : undefined),
       },
       async () => {
         const found = await lookHere();
@@ -108,10 +110,9 @@ export class ImageCache {
         return { ...(await this.#make(wanted, make)), waitedMs, isNew: true };
       },
     );
-    const { isNew, ...image } = fetched;
-    const sizeBytes = (await puller.sizeOf?.(image.path)) ?? (await stat(image.path)).size;
-    if (isNew) await this.#evict();
-    return { ...image, sizeBytes };
+    const sizeBytes = (await puller.sizeOf?.(fetched.path)) ?? (await stat(fetched.path)).size;
+    if (fetched.isNew) await this.#evict();
+    return { ...fetched, sizeBytes };
   }
 
   /** With the lock held. */
@@ -132,6 +133,12 @@ export class ImageCache {
     } finally {
       await removeTree(work);
     }
+  }
+
+  /** Whether the content is here at this moment; it may not be in the next. */
+  has(key: string): Promise<boolean> {
+    const { directory, puller } = this.#deps;
+    return puller.has(join(directory, this.#file(key)));
   }
 
   /** Lets go of what was handed out. */

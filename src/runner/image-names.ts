@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCodeOf } from '../base/errors.ts';
 import { makePrivateDirectory, writeFileAtomic } from '../base/files.ts';
+
+/** Clocks of machines differ by less. */
+const KEPT_MS = 24 * 3_600_000;
 
 /** What was found behind the name of an image when it was last asked for. */
 export interface NamedImage {
@@ -40,6 +43,22 @@ export class ImageNames {
   async write(image: NamedImage): Promise<void> {
     await makePrivateDirectory(this.#directory);
     await writeFileAtomic(this.#path(image.name), JSON.stringify(image));
+  }
+
+  /** Forgets names that nobody has asked a registry for since a day and whose content is not here any more. */
+  async prune(nowMs: number, isHere: (key: string) => Promise<boolean>): Promise<void> {
+    for (const file of await readdir(this.#directory)) {
+      const path = join(this.#directory, file);
+      try {
+        if (nowMs - (await stat(path)).mtimeMs < KEPT_MS) continue;
+        const { key } = JSON.parse(await readFile(path, 'utf8')) as NamedImage;
+        if (!(await isHere(key))) await rm(path, { force: true });
+      } catch (error) {
+        if (error instanceof SyntaxError) await rm(path, { force: true });
+        // Another job may do the same.
+        else if (systemCodeOf(error) !== 'ENOENT') throw error;
+      }
+    }
   }
 
   #path(name: string): string {

@@ -123,7 +123,18 @@ export class ImageStore {
       isPublic: credential === undefined || same?.isPublic === true,
       logins: [...new Set([...(same?.logins ?? []), ...(credential ? [hashOf(credential)] : [])])],
     });
+    if (fetched.isNew) await this.#pruneNames();
     return { path: fetched.path, digest, pulled: this.#took(fetched, begunMs) };
+  }
+
+  async #pruneNames(): Promise<void> {
+    const { clock, logger } = this.#deps;
+    try {
+      await this.#names.prune(clock.nowMs(), (key) => this.#cache.has(key));
+    } catch (error) {
+      // The pod has its image; the next pull tries again.
+      logger.warn('names of images that are gone cannot be forgotten', { err: error });
+    }
   }
 
   /** What has no digest before it is here is named by its own content. `Always` means a download each time. */

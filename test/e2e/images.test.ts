@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Container, PodSpec } from '../../src/kube/types.ts';
+import { checkRegistryContract } from '../fakes/registry-contract.ts';
 import { outcomeOf } from './support/command.ts';
 import { describeOn } from './support/describe-on.ts';
 import { EVERYTHING } from './support/environment.ts';
@@ -55,6 +56,13 @@ describeOn([...EVERYTHING, 'registry'], 'images of a real registry', () => {
   const remove = (name: string) =>
     kubectl(['-n', stack.namespace, 'delete', 'pod', name, '--grace-period=0', '--wait', '--timeout=60s']);
 
+  test('have digests of which the registry tells as the one of the unit tests does', async () => {
+    const { host, user, password } = registry;
+    const repository = `${run}/told`;
+    const digest = await registry.push(repository, '1', 'told');
+    await checkRegistryContract({ host, repository, tag: '1', digest, user, password });
+  });
+
   test('are pulled with the login of the pod, shown by their digest, and the login is nowhere afterwards', async () => {
     const digest = await registry.push(`${run}/a`, '1', 'first');
     const image = `${registry.host}/${run}/a:1`;
@@ -70,7 +78,7 @@ describeOn([...EVERYTHING, 'registry'], 'images of a real registry', () => {
     expect(events).toMatch(
       /Pulled Successfully pulled image ".*" in [\d.]+m?s \([\d.]+m?s including waiting\)\. Image size: \d{7} bytes\./,
     );
-    const login = Buffer.from(`puller:${registry.password}`).toString('base64');
+    const login = Buffer.from(`${registry.user}:${registry.password}`).toString('base64');
     const secret = Buffer.from(registry.secret('login').stringData?.['.dockerconfigjson'] ?? '').toString('base64');
     for (const text of [registry.password, login, secret]) {
       expect(stack.log()).not.toContain(text);

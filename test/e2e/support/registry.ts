@@ -10,6 +10,7 @@ import { environment } from './environment.ts';
 export interface Registry {
   /** `localhost:port`. */
   readonly host: string;
+  readonly user: string;
   readonly password: string;
   /** The Secret with the login, or with another password. */
   secret(name: string, password?: string): Secret;
@@ -26,6 +27,7 @@ export function openRegistry(): Registry {
   const [host, user, password] = [value('REGISTRY'), value('REGISTRY_USER'), value('REGISTRY_PASSWORD')];
   return {
     host,
+    user,
     password,
     secret: (name, other = password) => ({
       apiVersion: 'v1',

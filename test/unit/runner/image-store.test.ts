@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -139,6 +139,27 @@ describe('an image of a registry', () => {
     puller.failure = undefined;
     await expect(resolve(image, 'Never')).rejects.toMatchObject({ code: 'ErrImageNeverPull' });
     expect((await resolve(image, 'IfNotPresent')).pulled).toBeDefined();
+  });
+});
+
+describe('what is known of names', () => {
+  it('is forgotten a day after the last question when the image is gone', async () => {
+    const registry = await registryWith();
+    const names = join(directory, 'images/names');
+    for (const tag of ['gone', 'here']) {
+      registry.push('a', tag, tag);
+      await resolve(`${registry.host}/a:${tag}`, 'Always');
+    }
+    await writeFile(join(names, 'torn.json'), '{');
+    const before = new Date(systemClock.nowMs() - 25 * 3_600_000);
+    for (const name of await readdir(names)) await utimes(join(names, name), before, before);
+    const { path } = await resolve(`${registry.host}/a:gone`, 'Never');
+    await rm(path);
+    registry.push('a', 'new', 'new');
+    await resolve(`${registry.host}/a:new`, 'Always');
+    const left = await Promise.all((await readdir(names)).map((name) => readFile(join(names, name), 'utf8')));
+    const known = left.map((text) => (JSON.parse(text) as { name: string }).name.replace(/^.*:/, ''));
+    expect(known.toSorted()).toEqual(['here', 'new']);
   });
 });
 

@@ -12,6 +12,7 @@ import { RegistryClient } from '../../../src/runner/registry-client.ts';
 import type { RegistryCredential } from '../../../src/runner/registry-keyring.ts';
 import { createCertificate } from '../../fakes/certificate.ts';
 import { FakeRegistry, type FakeRegistryOptions } from '../../fakes/fake-registry.ts';
+import { checkRegistryContract } from '../../fakes/registry-contract.ts';
 
 const signal = new AbortController().signal;
 const login = (password: string): RegistryCredential => ({ username: 'me', password: new Secret(password) });
@@ -78,6 +79,13 @@ describe('a registry that is asked for a digest', () => {
     });
     const shown = registry.requests.flatMap(({ authorization }) => authorization ?? []);
     expect(shown.join()).not.toContain(Buffer.from('me:late').toString('base64'));
+  });
+
+  it('answers as a real one', async () => {
+    const { registry } = await bench({ auth: 'basic' });
+    const digest = registry.push('private/a', '1', 'x');
+    const { host } = registry;
+    await checkRegistryContract({ host, repository: 'private/a', tag: '1', digest, user: 'me', password: 'hush' });
   });
 
   it('gives a token to anybody for what is public', async () => {
