@@ -65,7 +65,7 @@ function argumentOf({ shape }: ConfigKey): string {
     case 'list':
       return shape.items.type === 'object' ? '<json>' : '<item,…>';
     case 'record':
-      return '<key=value,…>';
+      return shape.values.type === 'object' ? '<json>' : '<key=value,…>';
     default:
       return '<text>';
   }

@@ -147,10 +147,12 @@ function resourcesOf({ resources = {} }: Container): {
 function mountsOf({ volumeMounts }: Container): Pick<ContainerStatus, 'volumeMounts'> {
   if (!volumeMounts || volumeMounts.length === 0) return {};
   return {
-    volumeMounts: volumeMounts.map(({ name, mountPath, readOnly }) => ({
+    volumeMounts: volumeMounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
       name,
       mountPath,
-      ...(readOnly ? { readOnly, recursiveReadOnly: 'Disabled' } : {}),
+      ...(readOnly
+        ? { readOnly, recursiveReadOnly: recursiveReadOnly === 'Enabled' ? recursiveReadOnly : 'Disabled' }
+        : {}),
     })),
   };
 }

@@ -3,6 +3,7 @@ import { join, sep } from 'node:path';
 import { InterlinkError, systemCodeOf } from '../base/errors.ts';
 import type { Container, VolumeMount } from '../kube/types.ts';
 import type { Mount } from './container-runtime.ts';
+import { isKernelSince } from './kernel-version.ts';
 import type { PodVolume } from './pod-volumes.ts';
 import { safeRelativePath } from './safe-relative-path.ts';
 
@@ -26,6 +27,12 @@ export async function containerMounts(
       throw refuse(
         `mountPath ${JSON.stringify(mount.mountPath)} of volume "${mount.name}" must be absolute, without ".."`,
       );
+    const recursiveReadOnly = mount.recursiveReadOnly === 'Enabled';
+    // mount_setattr(2)
+    if (recursiveReadOnly && !isKernelSince(5, 12))
+      throw refuse(
+        `volume "${mount.name}" requested recursive read-only mode, but this worker's kernel cannot do it before Linux 5.12`,
+      );
     const subPath = subPathOf(mount, environment);
     if (volume.isSite && (await realpath(volume.path)) !== volume.path)
       throw refuse(`volume "${volume.name}": ${volume.path} has been replaced by a symbolic link`);
@@ -33,6 +40,7 @@ export async function containerMounts(
       source: subPath === undefined ? volume.path : await prepareSubPath(volume, subPath),
       target: mount.mountPath,
       readOnly: volume.alwaysReadOnly || (mount.readOnly ?? false),
+      ...(recursiveReadOnly ? { recursiveReadOnly } : {}),
       ...(volume.isSite || subPath !== undefined ? { exact: true } : {}),
       ...(volume.isSite ? { keepOwner: true } : {}),
       ...(volume.isSite && volume.alwaysReadOnly && !volume.onDemand ? { sealed: true } : {}),

@@ -18,6 +18,8 @@ export interface Mount {
   readonly exact?: boolean;
   /** The place is not the pod's own: its files keep their owners, whatever `fsGroup` says. */
   readonly keepOwner?: boolean;
+  /** Read-only with everything that is mounted in it, also what another volume of the pod would be mounted over. */
+  readonly recursiveReadOnly?: boolean;
   /** What the worker mounts in it later stays away, as it would not be read-only. */
   readonly sealed?: boolean;
   /** The pod did not ask for it (`/etc/hosts`, the termination log …): a runtime without mounts may leave it out. */

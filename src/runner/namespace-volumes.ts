@@ -1,8 +1,8 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
-import { release } from 'node:os';
 import { dirname, normalize } from 'node:path';
 import { InterlinkError, messageOf } from '../base/errors.ts';
 import type { Mount } from './container-runtime.ts';
+import { isKernelSince } from './kernel-version.ts';
 import { LINUX } from './namespace-linux.ts';
 import type { SystemCall } from './namespace-program.ts';
 
@@ -15,6 +15,8 @@ export interface PreparedMount {
   readonly readOnly: boolean;
   /** No symbolic link on the way to the source is followed. */
   readonly exact: boolean;
+  /** Together with everything that is mounted in it on the worker. */
+  readonly recursiveReadOnly: boolean;
   /** What is mounted in it on the worker later does not show. */
   readonly sealed: boolean;
   /** nosuid, nodev and noexec of the file system that holds the source: the kernel insists that a remount repeats them. */
@@ -31,7 +33,7 @@ export const READ_ONLY_ATTRIBUTE = Buffer.concat([Buffer.from([LINUX.MOUNT_ATTR_
 export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/mountinfo'): readonly PreparedMount[] {
   const points = mountPoints(mountInfo);
   return mounts
-    .map(({ source, target, readOnly, exact = false, sealed = false }) => {
+    .map(({ source, target, readOnly, exact = false, recursiveReadOnly = false, sealed = false }) => {
       if (!target.startsWith('/') || normalize(target) === '/')
         throw new InterlinkError('Invalid', `mount path ${JSON.stringify(target)}: not an absolute path below /`, {
           code: 'StartError',
@@ -45,6 +47,7 @@ export function prepareMounts(mounts: readonly Mount[], mountInfo = '/proc/self/
           directory: statSync(real).isDirectory(),
           readOnly,
           exact,
+          recursiveReadOnly,
           sealed,
           flags: flagsOf(real, points),
         };
@@ -86,7 +89,7 @@ export function volumeCalls(
   mounts: readonly PreparedMount[],
   old: string,
   make: (mount: PreparedMount, what: string) => readonly SystemCall[],
-  opensExactly = hasOpenat2(release()),
+  opensExactly = isKernelSince(5, 6), // openat2(2)
 ): readonly SystemCall[] {
   const { MS_BIND, MS_PRIVATE, MS_REC } = LINUX;
   const what = ({ target }: PreparedMount): string => `mount path ${target}`;
@@ -104,23 +107,20 @@ export function volumeCalls(
             } as const,
           ]),
       ...(mount.sealed
-        ? ([
-            { call: 'mount', args: [0, mount.target, 0, MS_REC | MS_PRIVATE, 0], what: what(mount) },
-            readOnlyCall(mount, true),
-          ] as const)
+        ? ([{ call: 'mount', args: [0, mount.target, 0, MS_REC | MS_PRIVATE, 0], what: what(mount) }] as const)
         : []),
+      ...(isReadOnlyAtOnce(mount) ? [readOnlyCall(mount, true)] : []),
     ]),
     // Only now, as a mount point may have to be made inside of another volume.
     ...mounts
-      .filter(({ readOnly, sealed }) => readOnly && !sealed)
+      .filter((mount) => mount.readOnly && !isReadOnlyAtOnce(mount))
       .map((mount) => readOnlyCall(mount, !holdsOthers(mount))),
   ];
 }
 
-/** `openat2(2)` is there since Linux 5.6. */
-function hasOpenat2(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major > 5 || (major === 5 && minor >= 6);
+/** Nothing can be made in it any more then, not even a mount point for another volume. */
+function isReadOnlyAtOnce({ sealed, recursiveReadOnly }: PreparedMount): boolean {
+  return sealed || recursiveReadOnly;
 }
 
 /** A recursive bind mount whose source is opened without following any symbolic link. */

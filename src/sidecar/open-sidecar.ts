@@ -17,6 +17,7 @@ import { Journal } from './batch/journal.ts';
 import { channelCertificate } from './channel-certificate.ts';
 import { ChannelServer } from './channel-server.ts';
 import type { SidecarConfig } from './config.ts';
+import { exposedPlaces } from './exposed-places.ts';
 import { type BackEnd, SIDECARS, type SidecarKind } from './registry.ts';
 
 export interface OpenSidecarDeps {
@@ -56,6 +57,9 @@ export async function openSidecar(deps: OpenSidecarDeps): Promise<OpenedSidecar>
   const backEnd: BackEnd = SIDECARS[kind];
   const stateDirectory = config.stateDirectory ?? join(homedir(), '.local/state/interlink', kind);
   await makePrivateDirectory(stateDirectory);
+  const exposed = exposedPlaces(config.volumes, stateDirectory);
+  if (exposed.length > 0)
+    logger.warn('pods can read the state directory, where the Secrets of other pods are', { stateDirectory, exposed });
   await using resources = new AsyncDisposableStack();
   const journal = resources.use(Journal.open(join(stateDirectory, 'journal.sqlite'), clock));
   const files = await JobFiles.open(stateDirectory, deps.command ?? selfCommand());

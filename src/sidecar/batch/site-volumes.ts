@@ -90,13 +90,14 @@ function claimPlace(
 }
 
 function csiPlace(
-  { driver, volumeAttributes = {} }: NonNullable<Volume['csi']>,
+  { driver, volumeAttributes, nodePublishSecretRef }: NonNullable<Volume['csi']>,
   { cvmfs }: VolumesConfig,
 ): SiteVolume | string {
   if (driver !== CVMFS_DRIVER || !cvmfs.enabled)
     return `is a csi volume of ${driver}, which this site does not have${cvmfs.enabled ? `; it has ${CVMFS_DRIVER}` : ''}`;
   const asked = `is a csi volume of ${driver}`;
-  const { repository = '', tag = '', ...others } = volumeAttributes;
+  if (nodePublishSecretRef) return `${asked} with a nodePublishSecretRef, which this site cannot use; leave it out`;
+  const { repository = '', tag = '', ...others } = volumeAttributes ?? {};
   const other = Object.keys(others)[0];
   if (other !== undefined)
     return `${asked} with the attribute ${JSON.stringify(other)}, which this site cannot give; use repository and tag`;

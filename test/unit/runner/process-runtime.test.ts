@@ -324,6 +324,18 @@ describe.runIf(isLinux)('volumes of the runtime process', () => {
     expect(await outputOf(script, { sharedMemoryBytes: 1024 * 1024 })).toBe('1048576\n');
   });
 
+  it('are read-only with all that is in them where that is asked for, and nothing can be made in them', async (context) => {
+    if (unsupported) return context.skip(unsupported);
+    const source = await mkdtemp(join(root, 'recursive-'));
+    await mkdir(join(source, 'there'));
+    const outer = { source, target: '/interlink-r', readOnly: true, recursiveReadOnly: true };
+    const inner = (name: string) => ({ source: root, target: `/interlink-r/${name}`, readOnly: false });
+    expect(
+      await outputOf('touch /interlink-r/x || ls /interlink-r/there | head -1', { mounts: [outer, inner('there')] }),
+    ).not.toBe('');
+    await expect(start(['true'], { mounts: [outer, inner('new')] })).rejects.toThrow('mount path /interlink-r/new');
+  });
+
   it('are mounted exactly where a symbolic link must not be followed, directories and files', async (context) => {
     if (unsupported) return context.skip(unsupported);
     const source = await realpath(await mkdtemp(join(root, 'exact-')));

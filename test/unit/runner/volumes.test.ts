@@ -290,6 +290,13 @@ describe('mounts', () => {
     });
   });
 
+  it('pass on the wish for recursive read-only', async () => {
+    await withRoot(async (root) => {
+      const mount = { name: 'v', mountPath: '/v', readOnly: true, recursiveReadOnly: 'Enabled' };
+      expect((await mountsOf(root, [mount]))[0]).toMatchObject({ readOnly: true, recursiveReadOnly: true });
+    });
+  });
+
   it('refuse a place of the site that has become a symbolic link', async () => {
     await withRoot(async (root) => {
       await mkdir(join(root, 'elsewhere'));

@@ -137,6 +137,11 @@ describe('the place of a volume', () => {
       host('/cvmfs/sft.cern.ch/x', 'DirectoryOrCreate'),
       /nothing can be made in \/cvmfs/,
     ],
+    [
+      'a secret for csi',
+      { csi: { driver: 'cvmfs.csi.cern.ch', nodePublishSecretRef: { name: 's' } } },
+      /nodePublishSecretRef, which this site cannot use/,
+    ],
     ['a claim named as every object has something', claim('constructor'), /has no place/],
     [
       'another csi driver',
