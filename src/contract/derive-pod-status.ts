@@ -23,7 +23,7 @@ export interface StatusFacts {
 const SANDBOX_CONDITION = 'PodReadyToStartContainers';
 
 /** Why a pod failed that was taken away by its machine or its batch system: it may run elsewhere. */
-const DISRUPTIONS = new Set(['Evicted', 'NodeLost', 'NodeShutdown', 'Preempted', UNEXPLAINED_END]);
+const DISRUPTIONS = new Set(['NodeLost', 'NodeShutdown', 'Preempted', UNEXPLAINED_END]);
 
 const LOST: NonNullable<ContainerStatus['state']> = {
   terminated: {

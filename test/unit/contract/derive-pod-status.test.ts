@@ -51,31 +51,29 @@ describe('derivePodStatus', () => {
     expect(status.conditions).toHaveLength(6);
   });
 
-  it.each(['Evicted', 'NodeLost', 'Preempted', 'Terminated'])(
-    'marks a pod that is taken away (%s) as disrupted',
-    (reason) => {
-      const site = siteOf('Gone', [ended(143)], { phase: 'Failed', reason, message: 'the site needs the machine' });
-      const status = derivePodStatus(podOf(), site, facts);
-      expect(condition(status, 'DisruptionTarget')).toEqual({
-        type: 'DisruptionTarget',
-        status: 'True',
-        reason: 'TerminationByKubelet',
-        message: 'the site needs the machine',
-        lastTransitionTime: '2026-11-25T10:00:00Z',
-        observedGeneration: 3,
-      });
-      // It stays, and is written once.
-      expect(derivePodStatus(podOf({}, status), site, { ...facts, nowMs: facts.nowMs + 60_000 })).toEqual(status);
-      expect(podStatusPatch(podOf(), status)?.status).toMatchObject({
-        conditions: expect.arrayContaining([expect.objectContaining({ type: 'DisruptionTarget' })]),
-      });
-      expect(podStatusPatch(podOf({}, status), status)).toBeUndefined();
-    },
-  );
+  it.each(['NodeLost', 'Preempted', 'Terminated'])('marks a pod that is taken away (%s) as disrupted', (reason) => {
+    const site = siteOf('Gone', [ended(143)], { phase: 'Failed', reason, message: 'the site needs the machine' });
+    const status = derivePodStatus(podOf(), site, facts);
+    expect(condition(status, 'DisruptionTarget')).toEqual({
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'TerminationByKubelet',
+      message: 'the site needs the machine',
+      lastTransitionTime: '2026-11-25T10:00:00Z',
+      observedGeneration: 3,
+    });
+    // It stays, and is written once.
+    expect(derivePodStatus(podOf({}, status), site, { ...facts, nowMs: facts.nowMs + 60_000 })).toEqual(status);
+    expect(podStatusPatch(podOf(), status)?.status).toMatchObject({
+      conditions: expect.arrayContaining([expect.objectContaining({ type: 'DisruptionTarget' })]),
+    });
+    expect(podStatusPatch(podOf({}, status), status)).toBeUndefined();
+  });
 
   it.each([
     ['that fails by itself', {}],
     ['that exceeds its deadline', { phase: 'Failed', reason: 'DeadlineExceeded' }],
+    ['that holds more on disk than it may', { phase: 'Failed', reason: 'Evicted' }],
     ['whose job somebody cancelled', { phase: 'Failed', reason: 'Cancelled' }],
   ] as const)('does not call a pod %s disrupted', (_, more) => {
     const status = derivePodStatus(podOf(), siteOf('Gone', [ended(143)], more), facts);
