@@ -40,7 +40,7 @@ export async function runContainer(run: ContainerRun, deps: RunContainerDeps): P
     const lastState = last ? { terminated: last.terminated } : {};
     const ended = await runAttempt({ container, role, attempt, lastState, onAttempted, onStarted }, deps);
     if (ended === undefined) {
-      if (last) recordEnd(run, last, deps);
+      if (last) recordEnd(run, { ...last, events: [] }, deps);
       return last?.terminated.exitCode;
     }
     const before: EndedAttempt | undefined = last;
@@ -56,7 +56,8 @@ export async function runContainer(run: ContainerRun, deps: RunContainerDeps): P
       await waitForRestart(run, ended, backoff, deps);
     } catch (error) {
       if (!stop.signal.aborted) throw error;
-      recordEnd(run, ended, deps);
+      // Its events have been recorded, its end may be hidden behind what it waited for.
+      recordEnd(run, { ...ended, events: [] }, deps);
       return ended.terminated.exitCode;
     }
     backoff.restart(ended.endedMs);

@@ -230,7 +230,9 @@ describe('a program that cannot be executed', () => {
     ]);
     await bench.terminate(30);
     expect(await done).toBe(128);
-    expect(stateOf((await bench.records()).at(-1), 'c')).toBe('StartError 128');
+    records = await bench.records();
+    expect(stateOf(records.at(-1), 'c')).toBe('StartError 128');
+    expect(eventsOf(records).filter((line) => line.startsWith('Warning Failed'))).toHaveLength(3);
   });
 });
 
