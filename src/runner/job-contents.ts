@@ -12,7 +12,7 @@ export interface JobContentsDeps {
 }
 
 /** How often the file is looked at when nobody tells: one `stat`, which costs nothing that could be measured. */
-const POLL_MS = 5_000;
+const POLL_MS = 3_000;
 /** How often, and how long, a revision is looked for that the sidecar has told of: a network file system may show the file before it late. */
 const SOON_MS = 500;
 const SOON_TRIES = 60;

@@ -9,7 +9,7 @@ import type { Mount } from '../../../src/runner/container-runtime.ts';
 import { JobBench } from '../../fakes/job-bench.ts';
 import { isRunning } from '../../fakes/read-records.ts';
 
-const POLL_MS = 5_000;
+const POLL_MS = 3_000;
 const none: VolumeObjects = { configMaps: [], secrets: [], projectedVolumes: [] };
 const map = (data: Record<string, string>): VolumeObjects => ({
   ...none,
