@@ -137,7 +137,7 @@ describe.each(MODES)('volumes of a running pod, $mode', ({ name, channel, within
       const sent = stack.vk
         .log()
         .split('\n')
-        .filter((line) => line.includes('new contents of volumes sent') && line.includes('"tok"'))
+        .filter((line) => line.includes('new contents sent') && line.includes('"tok"'))
         .map((line) => Date.parse((JSON.parse(line) as { time: string }).time));
       console.log(`${name}: token seen ${second.atMs - (sent[0] ?? 0)} ms after it was sent`);
       expect(second.atMs - (sent[0] ?? 0)).toBeLessThan(withinMs);
