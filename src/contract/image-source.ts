@@ -35,8 +35,8 @@ const KNOWN =
   'docker://, oras://, library://, https://, oci-archive:/path, docker-archive:/path, a path or a plain name';
 
 /**
- * What the name of an image in a pod means at a site: its map first, then its prefix, then its mirrors. The name must be one that the site allows, as it was
- * written or as it is fetched.
+ * What the name of an image in a pod means at a site: its map first, then the prefix, then its mirrors. The name must be one that the site allows, as it was
+ * before its map and mirrors or as it is fetched.
  *
  * @throws Invalid with code `InvalidImageName` and a kubelet's message for what is no name, with code `image.refused` for what the site does not allow or
  * nobody could fetch; the message then names the rule
@@ -49,7 +49,9 @@ export function imageSource(image: string, rules: ImageRules): ImageSource {
   const found =
     mapped !== undefined ? parse(mapped) : isPlain && prefix !== 'docker://' ? parse(`${prefix}${image}`) : written;
   const source = mirrored(found, rules.imageMirrors ?? {});
-  checkAllowed(image, [...namesOf(written), ...namesOf(source)], rules.imageAllow);
+  // A pod may bring a prefix of its own, so the name before it says nothing; maps and mirrors are the site's.
+  const named = mapped === undefined ? found : written;
+  checkAllowed(image, [...namesOf(named), ...namesOf(source)], rules.imageAllow);
   return mapped === undefined ? bounded(image, source, rules.imagePaths ?? IMAGE_PATHS) : source;
 }
 

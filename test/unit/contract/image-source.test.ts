@@ -54,6 +54,8 @@ describe('the name of an image', () => {
     ['ghcr.io/a/b/c', { imageAllow: ['ghcr.io/**'] }, 'docker://ghcr.io/a/b/c:latest'],
     ['busybox:1.36', { imageAllow: ['docker.io/library/busybox:1.??'] }, 'docker://docker.io/library/busybox:1.36'],
     ['a/b', { imageAllow: ['m.site/**'], imageMirrors: { 'docker.io': 'm.site' } }, 'docker://m.site/a/b:latest'],
+    ['b', { imageAllow: ['m.site/**'], imagePrefix: 'docker://m.site/' }, 'docker://m.site/b:latest'],
+    ['b', { imageAllow: ['docker.io/library/b'], imageMap: { b: '/i/b.sif' } }, 'path /i/b.sif below anything'],
     ['/cvmfs/a', { imageAllow: ['/cvmfs/**'] }, 'path /cvmfs/a below /cvmfs'],
   ])('%s with %o is %s', (image, rules, source) => {
     expect(sourceOf(image, rules)).toBe(source);
@@ -80,6 +82,7 @@ describe('the name of an image', () => {
     ['xghcr.io/a', { imageAllow: ['ghcr.io/**'] }, /not allowed/],
     ['ghcr-io/a', { imageAllow: ['ghcr.io/**'] }, /not allowed/],
     ['busybox', { imageAllow: [] }, /not allowed/],
+    ['busybox', { imageAllow: ['docker.io/library/*'], imagePrefix: 'docker://elsewhere.site/' }, /not allowed/],
   ])('%s with %o is refused by the rule', (image, rules, message) => {
     expect(() => imageSource(image, rules)).toThrow(
       expect.objectContaining({ kind: 'Invalid', code: 'image.refused', message: expect.stringMatching(message) }),
