@@ -12,10 +12,13 @@ export async function runner(args: readonly string[]): Promise<number> {
   const [directory, ...rest] = args;
   if (directory === undefined || directory.startsWith('-') || rest.length > 0)
     throw new InterlinkError('Invalid', 'usage: interlink runner JOBDIR', { code: 'cli.usage' });
-  setTimeout(doWithoutOptimizers, OPTIMIZERS_OFF_AFTER_MS).unref();
   return runJob(directory, {
     clock: systemClock,
-    createRuntime,
+    createRuntime: async (settings, context) => {
+      const runtime = await createRuntime(settings, context);
+      doWithoutOptimizers();
+      return runtime;
+    },
     environment: Object.fromEntries(
       Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
     ),
@@ -26,10 +29,10 @@ export async function runner(args: readonly string[]): Promise<number> {
   });
 }
 
-/** Code caches are bound to V8's flags: what is loaded after their change is compiled anew. The containers have started by then. */
-const OPTIMIZERS_OFF_AFTER_MS = 2_000;
-
-/** The runner mostly waits. Its few hot loops are built-ins, and V8's optimizing compilers cost a job 9 MiB for nothing. */
+/**
+ * The runner mostly waits. Its few hot loops are built-ins, and V8's optimizing compilers cost a job 9 MiB for nothing. Code caches are bound to V8's flags: what
+ * is loaded after their change is compiled anew, so this comes once the code of the runtime is there.
+ */
 function doWithoutOptimizers(): void {
   for (const flag of ['--no-opt', '--no-maglev']) setFlagsFromString(flag);
 }

@@ -71,20 +71,34 @@ const NUMBERS = {
 
 const WORD = 0xffff_ffffn;
 
-function bytes(...parts: readonly (number | Buffer)[]): Buffer {
-  return Buffer.concat(parts.map((part) => (typeof part === 'number' ? Buffer.of(part) : part)));
+/** A byte, or some in a row. Plain arrays, as a buffer for each number would take most of the time of a container's start. */
+type Code = number | readonly number[] | Uint8Array;
+
+function bytes(...parts: readonly Code[]): Buffer {
+  let size = 0;
+  for (const part of parts) size += typeof part === 'number' ? 1 : part.length;
+  const code = Buffer.allocUnsafe(size);
+  let end = 0;
+  for (const part of parts) {
+    if (typeof part === 'number') {
+      code[end] = part;
+      end += 1;
+    } else {
+      code.set(part, end);
+      end += part.length;
+    }
+  }
+  return code;
 }
 
-function int32(value: number): Buffer {
-  const buffer = Buffer.alloc(4);
-  buffer.writeInt32LE(value | 0);
-  return buffer;
+function int32(value: number): readonly number[] {
+  return [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, (value >> 24) & 0xff];
 }
 
-function int64(value: bigint): Buffer {
-  const buffer = Buffer.alloc(8);
-  buffer.writeBigUInt64LE(BigInt.asUintN(64, value));
-  return buffer;
+function int64(value: bigint): readonly number[] {
+  const low = Number(value & WORD);
+  const high = Number((value >> 32n) & WORD);
+  return [...int32(low), ...int32(high)];
 }
 
 /** rdi, rsi, rdx, r10, r8, r9: `mov reg, imm64` and `mov reg, [reg]`. */
@@ -97,8 +111,8 @@ const X64_ARGUMENTS: readonly { readonly load: readonly number[]; readonly follo
   { load: [0x49, 0xb9], follow: [0x4d, 0x8b, 0x09] },
 ];
 
-const X64_SYSCALL = Buffer.of(0x0f, 0x05);
-const TEST_RAX = Buffer.of(0x48, 0x85, 0xc0);
+const X64_SYSCALL = [0x0f, 0x05];
+const TEST_RAX = [0x48, 0x85, 0xc0];
 
 const x64: Machine = {
   elfMachine: 62,
@@ -150,10 +164,10 @@ const arm64: Machine = {
       arm64Load(8, BigInt(number)),
       SVC,
     ),
-  skipOnSuccess: (count) => int32(0xb6f80000 | ((count / 4 + 1) << 5)), // tbz x0, #63
+  skipOnSuccess: (count) => bytes(int32(0xb6f80000 | ((count / 4 + 1) << 5))), // tbz x0, #63
   skipOnErrno: (errno, count) => bytes(int32(0xb100001f | (errno << 10)), int32(0x54000000 | ((count / 4 + 1) << 5))), // cmn x0, #errno; b.eq
-  skipOnZero: (count) => int32(0xb4000000 | ((count / 4 + 1) << 5)), // cbz x0
-  jump: (count) => int32(0x14000000 | ((count / 4 + 1) & 0x3ffffff)), // b
+  skipOnZero: (count) => bytes(int32(0xb4000000 | ((count / 4 + 1) << 5))), // cbz x0
+  jump: (count) => bytes(int32(0x14000000 | ((count / 4 + 1) & 0x3ffffff))), // b
   store: (address) => bytes(arm64Load(9, address), int32(0xf9000120)), // str x0, [x9]
   fail: (step, reportAddress) =>
     bytes(

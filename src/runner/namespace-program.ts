@@ -167,8 +167,9 @@ class DataSegment {
 
   #add(bytes: Uint8Array): bigint {
     const address = DATA_BASE + BigInt(ELF_HEADER + 3 * PROGRAM_HEADER + this.#size);
-    const padded = Buffer.alloc(Math.ceil(bytes.length / 8) * 8);
+    const padded = Buffer.allocUnsafe(Math.ceil(bytes.length / 8) * 8);
     padded.set(bytes);
+    padded.fill(0, bytes.length);
     this.#chunks.push(padded);
     this.#size += padded.length;
     return address;

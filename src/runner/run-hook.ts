@@ -1,9 +1,8 @@
 import { Writable } from 'node:stream';
 import { InterlinkError } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { LifecycleHandler } from '../kube/types.ts';
+import type { HTTPGetAction, LifecycleHandler } from '../kube/types.ts';
 import type { RunningContainer } from './container-runtime.ts';
-import { NO_TLS, type ProbeRequest, probeRequest, sendProbeRequest } from './probe-http.ts';
 import type { ProbeTarget } from './probe-result.ts';
 
 /** What a hook runs on and until when. */
@@ -25,7 +24,7 @@ export async function runHook(handler: LifecycleHandler, context: HookContext): 
   signal.throwIfAborted();
   const { exec, httpGet, sleep } = handler;
   if (exec) await execHook(running, exec.command ?? [], signal);
-  else if (httpGet) await httpHook(probeRequest(httpGet, context, 'lifecycle'), context);
+  else if (httpGet) await httpHook(httpGet, context);
   else if (sleep) await clock.sleep(sleep.seconds * 1000, { signal });
   else
     throw new InterlinkError(
@@ -48,7 +47,11 @@ async function execHook(running: RunningContainer, command: readonly string[], s
     });
 }
 
-async function httpHook(request: ProbeRequest, { logger, signal }: HookContext): Promise<void> {
+async function httpHook(httpGet: HTTPGetAction, context: HookContext): Promise<void> {
+  const { logger, signal } = context;
+  // Loaded here: Node's HTTP modules cost the start and the memory of every job.
+  const { NO_TLS, probeRequest, sendProbeRequest } = await import('./probe-http.ts');
+  const request = probeRequest(httpGet, context, 'lifecycle');
   try {
     await sendProbeRequest(request, signal);
   } catch (error) {

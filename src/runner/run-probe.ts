@@ -3,8 +3,6 @@ import type { Probe } from '../kube/types.ts';
 import { withDeadline } from '../kube/with-deadline.ts';
 import { containerPort } from './container-port.ts';
 import { probeExec } from './probe-exec.ts';
-import { probeGrpc } from './probe-grpc.ts';
-import { probeHttp, probeRequest } from './probe-http.ts';
 import type { ProbeResult, ProbeTarget } from './probe-result.ts';
 import { probeTcp } from './probe-tcp.ts';
 
@@ -19,10 +17,14 @@ export async function runProbe(probe: Probe, target: ProbeTarget, signal: AbortS
   const timeoutSeconds = probe.timeoutSeconds || 1;
   const { exec, httpGet, tcpSocket, grpc } = probe;
   if (exec) return probeExec(running, exec.command ?? [], { timeoutSeconds, clock, signal });
+  // Loaded here, and before the time runs: Node's HTTP modules cost the start and the memory of every job.
+  const http = httpGet && (await import('./probe-http.ts'));
+  const health = grpc && (await import('./probe-grpc.ts'));
   return withDeadline({ clock, ms: timeoutSeconds * 1000, what: 'probe', signal }, async (limit) => {
-    if (httpGet) return probeHttp(probeRequest(httpGet, target, 'probe'), limit);
+    if (http) return http.probeHttp(http.probeRequest(httpGet, target, 'probe'), limit);
     if (tcpSocket) return probeTcp(tcpSocket.host || podIP, containerPort(tcpSocket.port, container), limit);
-    if (grpc) return probeGrpc({ host: podIP, port: grpc.port, service: grpc.service ?? '', timeoutSeconds }, limit);
+    if (health)
+      return health.probeGrpc({ host: podIP, port: grpc.port, service: grpc.service ?? '', timeoutSeconds }, limit);
     throw new InterlinkError('Invalid', `missing probe handler for container ${container.name}`, {
       code: 'probe.handler',
     });
