@@ -55,6 +55,11 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
   const directory = jobDirectory(resolve(root));
   const spec = await readJobSpec(directory);
   using logger = createFileLogger(directory.runnerLog, clock);
+  // Its code is loaded while the claim is written. It does nothing before it is asked to.
+  const context = { directory, clock, logger, environment: deps.environment };
+  const runtime = Promise.try(() => deps.createRuntime(spec.runtime, context));
+  // Whoever runs the pod tells what is wrong with it; a runner that comes second has no use for it.
+  runtime.catch(() => {});
   if (!(await claimJob(directory, clock.nowMs()))) {
     logger.warn('another runner has taken this job; nothing is started', { host: hostname(), pid: process.pid });
     return 0;
@@ -118,7 +123,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     graceSeconds,
     logger,
     clock,
-    createRuntime: deps.createRuntime,
+    createRuntime: () => runtime,
     environment: deps.environment,
   });
   const wasTold = isRequested || (await readStopRequest(directory, logger)) !== undefined;

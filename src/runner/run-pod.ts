@@ -59,8 +59,8 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
     makePodVolumes(directory, spec, { logger, contents, nowMs: () => clock.nowMs(), environment, siteVolumes }),
     (async () => {
       const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
-      await runtime.probe(stop.signal);
-      return { runtime, network: await makePodNetwork(directory, pod) };
+      const [network] = await Promise.all([makePodNetwork(directory, pod), runtime.probe(stop.signal)]);
+      return { runtime, network };
     })(),
   ]);
   try {

@@ -132,17 +132,18 @@ export class Journal implements Disposable {
   }
 
   /**
-   * A commit holds up this whole process while the disk syncs. So after each one comes a rest in proportion to it, in which writes gather for the next:
-   * in a burst they share fewer commits, and an idle sidecar commits at once.
+   * A commit holds up this whole process while the disk syncs. So after one that several writes shared comes a rest in proportion to it, in which more gather for the
+   * next: in a burst they share fewer commits, and the two commits of a lone pod follow each other at once.
    */
   async #commitSoon(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     const restMs = this.#restUntilMs - this.#clock.monotonicMs();
     if (restMs > 0) await this.#clock.sleep(Math.min(restMs, MAX_REST_MS));
+    const isShared = this.#pending.size > 1;
     const startedMs = this.#clock.monotonicMs();
     this.#commit();
     const endedMs = this.#clock.monotonicMs();
-    this.#restUntilMs = endedMs + REST_FACTOR * (endedMs - startedMs);
+    this.#restUntilMs = isShared ? endedMs + REST_FACTOR * (endedMs - startedMs) : endedMs;
   }
 
   #commit(): void {
