@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { InterlinkError, systemCodeOf } from '../base/errors.ts';
+import { InterlinkError } from '../base/errors.ts';
+import { inodeOf } from './inode-of.ts';
 import { LOG_FILES } from './job-directory.ts';
 
 /**
@@ -18,13 +18,4 @@ export async function existingFiles(path: string): Promise<string[]> {
       code: 'log.missing',
     });
   return found;
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).ino;
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }

@@ -1,7 +1,8 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCodeOf } from '../base/errors.ts';
+import { inodeOf } from './inode-of.ts';
 import { LOG_FILES } from './job-directory.ts';
 
 /** Files that are kept for one slow reader after rotation has removed them: 640 MiB with ours. Beyond that it loses the oldest, as without this. */
@@ -89,15 +90,6 @@ export class LogSuccession implements AsyncDisposable {
       this.#ahead.push(handle);
       this.#newest = ino;
     }
-  }
-}
-
-async function inodeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).ino;
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined;
-    throw error;
   }
 }
 

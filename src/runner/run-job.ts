@@ -5,12 +5,15 @@ import {
   type JobSpec,
   jobDirectory,
   type RunnerRecord,
+  type RuntimeSettings,
   type StopRequest,
   UNEXPLAINED_END,
 } from '../contract/job-directory.ts';
 import { podRefOf } from '../contract/pod-ref.ts';
 import { Channel } from './channel.ts';
 import { claimJob } from './claim-job.ts';
+import type { ContainerRuntime } from './container-runtime.ts';
+import type { RuntimeContext } from './create-runtime.ts';
 import { createFileLogger } from './file-logger.ts';
 import { JobContents } from './job-contents.ts';
 import { type PodFields, PodRecorder } from './pod-recorder.ts';
@@ -18,7 +21,7 @@ import { PullSecrets } from './pull-secrets.ts';
 import { readJobSpec } from './read-job-spec.ts';
 import { RecordLog } from './record-log.ts';
 import { recordPodGone } from './record-pod-gone.ts';
-import { type RunPodDeps, runPod } from './run-pod.ts';
+import { runPod } from './run-pod.ts';
 import { serveLogs } from './serve-logs.ts';
 import { StopControl } from './stop-control.ts';
 import { readStopRequest, remainingGraceSeconds } from './stop-request.ts';
@@ -26,7 +29,10 @@ import { readStopRequest, remainingGraceSeconds } from './stop-request.ts';
 export interface RunJobDeps {
   readonly clock: Clock;
   /** Makes the runtime that the site chose: `createRuntime`, but for tests. */
-  readonly createRuntime: RunPodDeps['createRuntime'];
+  readonly createRuntime: (
+    settings: RuntimeSettings,
+    context: RuntimeContext,
+  ) => ContainerRuntime | Promise<ContainerRuntime>;
   /** The job's own environment; runtimes take what pulls and containers need of it, and nothing else. */
   readonly environment: Readonly<Record<string, string>>;
   /** Calls the listener on each SIGTERM to this process, until the returned function is called. */
@@ -123,7 +129,7 @@ export async function runJob(root: string, deps: RunJobDeps): Promise<number> {
     graceSeconds,
     logger,
     clock,
-    createRuntime: () => runtime,
+    runtime,
     environment: deps.environment,
   });
   const wasTold = isRequested || (await readStopRequest(directory, logger)) !== undefined;

@@ -1,9 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import { messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/logger.ts';
-import type { JobDirectory, JobSpec, RuntimeSettings } from '../contract/job-directory.ts';
+import type { JobDirectory, JobSpec } from '../contract/job-directory.ts';
 import type { ContainerRuntime } from './container-runtime.ts';
-import type { RuntimeContext } from './create-runtime.ts';
 import { evictOverLimit } from './evict-over-limit.ts';
 import type { JobContents } from './job-contents.ts';
 import { openSiteVolumes } from './open-site-volumes.ts';
@@ -25,10 +24,8 @@ export interface RunPodDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly environment: Readonly<Record<string, string>>;
-  readonly createRuntime: (
-    settings: RuntimeSettings,
-    context: RuntimeContext,
-  ) => ContainerRuntime | Promise<ContainerRuntime>;
+  /** Rejects when there is none for this pod here. */
+  readonly runtime: Promise<ContainerRuntime>;
 }
 
 /** How the pod ended; `failure` when it failed as a whole, before any container could start. */
@@ -41,7 +38,7 @@ export interface EndedPod extends SupervisedPod {
  * (a volume that did not come with the pod, no runtime) ends the pod with an event that says why. Never rejects.
  */
 export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
-  const { spec, directory, contents, recorder, stop, clock, logger, createRuntime, environment } = deps;
+  const { spec, directory, contents, recorder, stop, clock, logger, environment } = deps;
   const { pod } = spec.bundle;
   const fail = (reason: string, error: unknown): EndedPod => {
     const message = messageOf(error);
@@ -58,7 +55,7 @@ export async function runPod(deps: RunPodDeps): Promise<EndedPod> {
   const [volumes, sandbox] = await Promise.allSettled([
     makePodVolumes(directory, spec, { logger, contents, nowMs: () => clock.nowMs(), environment, siteVolumes }),
     (async () => {
-      const runtime = await createRuntime(spec.runtime, { directory, clock, logger, environment });
+      const runtime = await deps.runtime;
       const [network] = await Promise.all([makePodNetwork(directory, pod), runtime.probe(stop.signal)]);
       return { runtime, network };
     })(),
